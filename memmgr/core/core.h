@@ -1,0 +1,114 @@
+// memmgr/core/core.h
+//
+// Core: everything kvpager decides, as one deterministic object. It owns the tables of one pool and
+// turns inputs into effects; docs/PAGE_LIFECYCLE.md has the rules it follows (R1 to R11) and the
+// invariants it keeps (P1 to P7).
+//
+//   Step(command)          an engine or administrator asks
+//   Complete(completion)   an executor has finished an operation
+//   Tick()                 time has passed, or work was left over (R10)
+//
+// None of them blocks, allocates or does more than Limits::pages_per_input pages of work. What is
+// left over waits for the next input; has_work() says that a Tick should follow at once.
+//
+// Thread-safety: none; one thread. Errors: Create only. Programmer errors are CHECKs.
+
+#ifndef KVPAGER_MEMMGR_CORE_CORE_H_
+#define KVPAGER_MEMMGR_CORE_CORE_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "memmgr/base/ids.h"
+#include "memmgr/core/command.h"
+#include "memmgr/core/effect.h"
+#include "memmgr/core/limits.h"
+#include "memmgr/core/metrics.h"
+
+namespace kvpager {
+
+struct CoreState;
+
+// A block found on NVMe at start, from the catalogue or from a scan of headers. Unverified: the
+// first read decides.
+struct RestoredBlock {
+  BlockKey key;
+  BlockKey parent_key;      // None for the first block of a prompt.
+  FrameIndex frame_first;
+  Stamp stamp;
+  uint64_t last_use = 0;
+  bool durable = false;
+};
+
+// What an administrator sees of one sequence.
+struct SequenceInfo {
+  SequenceId sequence;
+  ClientId client;
+  NamespaceId name_space;
+  uint64_t length_tokens = 0;
+  uint32_t blocks = 0;
+  uint32_t steps = 0;                              // That read it now.
+  std::array<uint64_t, kTierCount> pages{};        // With a valid copy in the tier, nearest first.
+  bool suspended = false;
+};
+
+struct TierInfo {
+  uint64_t frames = 0;
+  uint64_t frames_free = 0;
+  uint64_t pages_clean = 0;                        // Also valid in a lower tier.
+  uint64_t pages_pinned = 0;
+  uint64_t blocks = 0;                             // With a copy here.
+};
+
+class Core {
+ public:
+  // Allocates everything the core will ever use. Fails only if the limits contradict each other.
+  static absl::StatusOr<std::unique_ptr<Core>> Create(const Limits& limits);
+  ~Core();
+
+  // An empty Effects with room for whatever one input can cause.
+  Effects MakeEffects() const;
+
+  // Before the first input, oldest last use first: false if there is no room or the run is taken.
+  bool Restore(const RestoredBlock& block);
+
+  // The three inputs. `now` never goes back. `effects` must be empty; it is filled, never kept.
+  void Step(Instant now, const Command& command, Effects& effects);
+  void Complete(Instant now, const Completion& completion, Effects& effects);
+  void Tick(Instant now, Effects& effects);
+
+  bool has_work() const;
+
+  // When Tick is next needed although nothing else happened: a deadline. Calling it early is
+  // harmless.
+  Instant next_deadline() const;
+
+  const Limits& limits() const;
+  const CoreMetrics& metrics() const;
+  TierInfo tier_info(Tier tier) const;
+  uint32_t sequences_open() const;
+  uint32_t steps_open() const;        // Waiting or ready.
+  uint32_t operations_in_flight() const;
+
+  // Sequences in slot order, starting with the first at or after slot `slot_first`; nullopt-like
+  // (sequence none) behind the last. For administrators: O(blocks of the sequence).
+  SequenceInfo sequence_info(uint32_t slot_first) const;
+  static uint32_t SlotOf(SequenceId sequence) { return static_cast<uint32_t>(sequence.value); }
+
+  // CHECKs every invariant of every table. O(pages + frames); for tests, the simulator and debug.
+  void Verify() const;
+
+  // For tests and transcripts.
+  const CoreState& state() const { return *state_; }
+
+ private:
+  explicit Core(std::unique_ptr<CoreState> state);
+  std::unique_ptr<CoreState> state_;
+};
+
+}  // namespace kvpager
+
+#endif  // KVPAGER_MEMMGR_CORE_CORE_H_
