@@ -9,7 +9,7 @@ pkg_check_modules(zmq REQUIRED IMPORTED_TARGET libzmq>=4.3)
 pkg_check_modules(isal REQUIRED IMPORTED_TARGET libisal)
 find_package(RocksDB 7.8 REQUIRED)
 find_package(OpenSSL 3.0 REQUIRED COMPONENTS Crypto)
-find_package(flatbuffers 2.0 REQUIRED CONFIG)
+find_path(FLATBUFFERS_INCLUDE_DIR flatbuffers/flatbuffers.h REQUIRED)  # Header-only use; Debian's config file is incomplete.
 find_package(spdlog 1.10 REQUIRED)
 find_package(CLI11 2.1 REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
