@@ -1,10 +1,11 @@
 // tiers/executor.h
 //
-// Something that performs copies: the device, io_uring, or a fake. See memmgr/core/effect.h, E1..E6.
+// Something that performs copies: the device, io_uring, or a fake. See memmgr/core/effect.h,
+// E1..E6.
 //
-// Thread-safety: all calls come from the loop thread. An executor that needs threads of its own owns
-// them, lists them in docs/THREADS.md and joins them in its destructor, after every operation has
-// completed. Errors: construction returns a Status; afterwards only Completion::outcome.
+// Thread-safety: all calls come from the loop thread. An executor that needs threads of its own
+// owns them, lists them in docs/THREADS.md and joins them in its destructor, after every operation
+// has completed. Errors: construction returns a Status; afterwards only Completion::outcome.
 
 #ifndef KVPAGER_TIERS_EXECUTOR_H_
 #define KVPAGER_TIERS_EXECUTOR_H_
@@ -27,7 +28,8 @@ class CopyExecutor {
   // that copies on the caller's thread does a bounded slice of work here.
   virtual size_t Poll(absl::Span<Completion> out) = 0;
 
-  // True if Poll would have something to do although ready_fd stays silent: the loop must not sleep.
+  // True if Poll would have something to do although ready_fd stays silent: the loop must not
+  // sleep.
   virtual bool wants_poll() const = 0;
 
   // Readable when Poll may have something to return; -1 if there is none. Owned by the executor.

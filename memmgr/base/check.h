@@ -28,20 +28,20 @@ namespace kvpager::internal {
 
 }  // namespace kvpager::internal
 
-#define KVP_CHECK(condition)                                                      \
-  do {                                                                            \
-    if (!(condition)) [[unlikely]]                                                \
-      ::kvpager::internal::CheckFailed(__FILE__, __LINE__, #condition);           \
+#define KVP_CHECK(condition)                                            \
+  do {                                                                  \
+    if (!(condition)) [[unlikely]]                                      \
+      ::kvpager::internal::CheckFailed(__FILE__, __LINE__, #condition); \
   } while (false)
 
-#define KVP_CHECK_COMPARE(left, op, right)                                        \
-  do {                                                                            \
-    const auto kvp_left = (left);                                                 \
-    const auto kvp_right = (right);                                               \
-    if (!(kvp_left op kvp_right)) [[unlikely]]                                    \
-      ::kvpager::internal::CheckFailedValues(                                     \
-          __FILE__, __LINE__, #left " " #op " " #right,                           \
-          static_cast<uint64_t>(kvp_left), static_cast<uint64_t>(kvp_right));     \
+#define KVP_CHECK_COMPARE(left, op, right)                                                 \
+  do {                                                                                     \
+    const auto kvp_left = (left);                                                          \
+    const auto kvp_right = (right);                                                        \
+    if (!(kvp_left op kvp_right)) [[unlikely]]                                             \
+      ::kvpager::internal::CheckFailedValues(__FILE__, __LINE__, #left " " #op " " #right, \
+                                             static_cast<uint64_t>(kvp_left),              \
+                                             static_cast<uint64_t>(kvp_right));            \
   } while (false)
 
 #define KVP_CHECK_EQ(left, right) KVP_CHECK_COMPARE(left, ==, right)

@@ -19,8 +19,8 @@ constexpr uint64_t kPayloadBytesMax = uint64_t{1} << 30;
 
 absl::Status CheckRange(std::string_view name, uint32_t value, uint32_t value_max) {
   if (value >= 1 && value <= value_max) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("geometry: ", name, " is ", value, "; it must be in [1, ", value_max, "]"));
+  return absl::InvalidArgumentError(absl::StrCat("geometry: ", std::string(name), " is ", value,
+                                                 "; it must be in [1, ", value_max, "]"));
 }
 
 }  // namespace
@@ -52,9 +52,9 @@ absl::Status Geometry::Validate(uint64_t frames_hbm) const {
     uint32_t value;
     uint32_t value_max;
   } ranges[] = {
-      {"page_tokens", page_tokens, kTokensMax},      {"num_layers", num_layers, kLayersMax},
+      {"page_tokens", page_tokens, kTokensMax},         {"num_layers", num_layers, kLayersMax},
       {"layers_per_page", layers_per_page, kLayersMax}, {"num_kv_heads", num_kv_heads, kHeadsMax},
-      {"head_dim_k", head_dim_k, kHeadDimMax},       {"head_dim_v", head_dim_v, kHeadDimMax},
+      {"head_dim_k", head_dim_k, kHeadDimMax},          {"head_dim_v", head_dim_v, kHeadDimMax},
   };
   for (const auto& range : ranges) {
     if (absl::Status status = CheckRange(range.name, range.value, range.value_max); !status.ok()) {
@@ -70,21 +70,21 @@ absl::Status Geometry::Validate(uint64_t frames_hbm) const {
         "geometry: layout ", static_cast<uint32_t>(layout), " is unknown; use NHD (0) or HND (1)"));
   }
   if (num_layers % layers_per_page != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("geometry: layers_per_page ", layers_per_page, " does not divide num_layers ",
-                     num_layers, "; choose a divisor"));
+    return absl::InvalidArgumentError(absl::StrCat("geometry: layers_per_page ", layers_per_page,
+                                                   " does not divide num_layers ", num_layers,
+                                                   "; choose a divisor"));
   }
   if (payload_bytes() > kPayloadBytesMax) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("geometry: a page would have ", payload_bytes(), " bytes, more than ",
-                     kPayloadBytesMax, "; lower page_tokens or layers_per_page"));
+    return absl::InvalidArgumentError(absl::StrCat("geometry: a page would have ", payload_bytes(),
+                                                   " bytes, more than ", kPayloadBytesMax,
+                                                   "; lower page_tokens or layers_per_page"));
   }
   const uint64_t stride_elements = frame_bytes_hbm() / element_bytes();
   if (stride_elements > INT32_MAX || frames_hbm > INT32_MAX) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("geometry: the page stride of ", stride_elements, " elements or the number of ",
-                     frames_hbm, " frames does not fit 32 bits; lower page_tokens, layers_per_page "
-                     "or the size of hbm"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "geometry: the page stride of ", stride_elements, " elements or the number of ", frames_hbm,
+        " frames does not fit 32 bits; lower page_tokens, layers_per_page "
+        "or the size of hbm"));
   }
   return absl::OkStatus();
 }
@@ -120,7 +120,7 @@ std::string Describe(const Geometry& geometry) {
   return absl::StrCat(geometry.page_tokens, " tokens x ", geometry.num_layers, " layers (",
                       geometry.layers_per_page, " per page), ", geometry.num_kv_heads,
                       " KV heads of ", geometry.head_dim_k, "/", geometry.head_dim_v, ", ",
-                      kDtypes[static_cast<uint32_t>(geometry.dtype)], ", ",
+                      std::string(kDtypes[static_cast<uint32_t>(geometry.dtype)]), ", ",
                       geometry.layout == KvLayout::kNhd ? "NHD" : "HND");
 }
 

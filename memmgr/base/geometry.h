@@ -31,8 +31,8 @@ namespace kvpager {
 enum class Dtype : uint32_t { kF16 = 0, kBf16 = 1, kF32 = 2, kF8E4m3 = 3 };
 enum class KvLayout : uint32_t { kNhd = 0, kHnd = 1 };
 
-inline constexpr uint64_t kFrameAlignment = 4096;     // What O_DIRECT may ask for.
-inline constexpr uint64_t kFrameHeaderBytes = 4096;   // One block behind each host and NVMe payload.
+inline constexpr uint64_t kFrameAlignment = 4096;    // What O_DIRECT may ask for.
+inline constexpr uint64_t kFrameHeaderBytes = 4096;  // One block behind each host and NVMe payload.
 
 struct Geometry {
   uint32_t page_tokens = 16;
@@ -50,7 +50,7 @@ struct Geometry {
 
   uint32_t num_groups() const { return num_layers / layers_per_page; }
   uint32_t element_bytes() const;
-  uint64_t k_bytes() const;               // K of one layer of one page.
+  uint64_t k_bytes() const;  // K of one layer of one page.
   uint64_t v_bytes() const;
   uint64_t layer_bytes() const { return k_bytes() + v_bytes(); }
   uint64_t payload_bytes() const { return layers_per_page * layer_bytes(); }

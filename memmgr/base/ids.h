@@ -6,7 +6,8 @@
 //   block   page_tokens consecutive tokens of a sequence
 //   page    one block in one group of layers:   page = group * blocks_max + block
 //   frame   a page-sized place in one tier
-//   run     num_groups NVMe frames side by side, one block's place:  frame = run * num_groups + group
+//   run     num_groups NVMe frames side by side, one block's place:  frame = run * num_groups +
+//   group
 //
 // A default-constructed id is none (all ones). Thread-safety: plain values. Errors: none.
 
@@ -28,12 +29,13 @@ struct Id {
   friend constexpr auto operator<=>(Id, Id) = default;
 };
 
-using BlockIndex = Id<struct BlockTag>;          // Row of the block table.
-using PageIndex = Id<struct PageTag>;            // Row of the page table; see the picture above.
-using FrameIndex = Id<struct FrameTag>;          // A place in one tier.
-using ClientId = Id<struct ClientTag>;           // Slot of an attached engine; chosen by the daemon.
-using NamespaceId = Id<struct NamespaceTag>;     // A tenant's key space.
-using SequenceId = Id<struct SequenceTag, uint64_t>;  // Slot in the low half, generation above; never 0.
+using BlockIndex = Id<struct BlockTag>;       // Row of the block table.
+using PageIndex = Id<struct PageTag>;         // Row of the page table; see the picture above.
+using FrameIndex = Id<struct FrameTag>;       // A place in one tier.
+using ClientId = Id<struct ClientTag>;        // Slot of an attached engine; chosen by the daemon.
+using NamespaceId = Id<struct NamespaceTag>;  // A tenant's key space.
+using SequenceId =
+    Id<struct SequenceTag, uint64_t>;  // Slot in the low half, generation above; never 0.
 
 // An operation in flight. The generation makes a late or repeated completion detectable.
 struct OpId {

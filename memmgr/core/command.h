@@ -6,8 +6,8 @@
 // Commands of one client that concern one sequence take effect in the order given.
 //
 // Letting go. Fork, Truncate, Name, Suspend and Close may be posted while a step still writes. Each
-// carries the newest ticket of its lane and takes effect when that step has ended (STEPS.md: without
-// this, wrong bytes with a valid checksum).
+// carries the newest ticket of its lane and takes effect when that step has ended (STEPS.md:
+// without this, wrong bytes with a valid checksum).
 //
 // Ownership: spans belong to the caller and are read during the call only. Limits: a list longer
 // than Limits allows is kInvalidArgument; callers split it.
@@ -25,8 +25,8 @@ namespace kvpager {
 
 inline constexpr uint32_t kAllOfThem = ~uint32_t{0};
 
-// Which pages of a sequence: groups [group_first, +group_count), blocks [block_first, +block_count),
-// cut at the sequence's end.
+// Which pages of a sequence: groups [group_first, +group_count), blocks [block_first,
+// +block_count), cut at the sequence's end.
 struct PageRange {
   uint32_t group_first = 0;
   uint32_t group_count = kAllOfThem;
@@ -38,15 +38,15 @@ struct PageRange {
 
 // Where the pages of a step must be while it runs.
 enum class Residency : uint8_t {
-  kResident,   // All in HBM.
-  kSplit,      // Each where it is, in HBM or in host memory; what is only on NVMe comes to host memory.
+  kResident,  // All in HBM.
+  kSplit,  // Each where it is, in HBM or in host memory; what is only on NVMe comes to host memory.
 };
 
 struct StepEntry {
   SequenceId sequence;
   uint32_t append_tokens = 0;
-  PageRange range;                // Pages appended to are always included.
-  bool draft = false;             // Appended tokens may be rolled back: their blocks stay open.
+  PageRange range;     // Pages appended to are always included.
+  bool draft = false;  // Appended tokens may be rolled back: their blocks stay open.
   // Rows at and after this token will be rewritten in place (compaction); none: all ones.
   uint64_t rewrite_from_tokens = ~uint64_t{0};
 };
@@ -56,8 +56,8 @@ struct AttachCommand {
   NamespaceId name_space;
 };
 
-// The engine's process is gone: its steps have ended, its unnamed blocks are free to go. Answered by
-// kClientReleased when all of it is done.
+// The engine's process is gone: its steps have ended, its unnamed blocks are free to go. Answered
+// by kClientReleased when all of it is done.
 struct GoneCommand {};
 
 // A sequence that starts with the longest known prefix of `keys`.
@@ -137,7 +137,7 @@ struct PrefetchCommand {
   absl::Span<const BlockKey> keys;
   Tier tier = Tier::kHbm;
   Instant deadline;
-  uint32_t priority = 0;          // Higher first.
+  uint32_t priority = 0;  // Higher first.
 };
 
 // Moves the pages of a sequence down to `tier` (kHost or kNvme), except those that a step reads.
@@ -148,8 +148,8 @@ struct EvictCommand {
 };
 
 struct Command {
-  ClientId client;               // None: an administrator, who may use Prefetch and Evict only.
-  uint64_t request = 0;          // 0: no answer wanted.
+  ClientId client;       // None: an administrator, who may use Prefetch and Evict only.
+  uint64_t request = 0;  // 0: no answer wanted.
   std::variant<AttachCommand, GoneCommand, OpenCommand, ExtendCommand, ForkCommand, TruncateCommand,
                NameCommand, SuspendCommand, ResumeCommand, CloseCommand, StepBeginCommand,
                StepEndCommand, StepCancelCommand, PrefetchCommand, EvictCommand>

@@ -36,7 +36,7 @@ struct CoreState;
 // first read decides.
 struct RestoredBlock {
   BlockKey key;
-  BlockKey parent_key;      // None for the first block of a prompt.
+  BlockKey parent_key;  // None for the first block of a prompt.
   FrameIndex frame_first;
   Stamp stamp;
   uint64_t last_use = 0;
@@ -50,17 +50,17 @@ struct SequenceInfo {
   NamespaceId name_space;
   uint64_t length_tokens = 0;
   uint32_t blocks = 0;
-  uint32_t steps = 0;                              // That read it now.
-  std::array<uint64_t, kTierCount> pages{};        // With a valid copy in the tier, nearest first.
+  uint32_t steps = 0;                        // That read it now.
+  std::array<uint64_t, kTierCount> pages{};  // With a valid copy in the tier, nearest first.
   bool suspended = false;
 };
 
 struct TierInfo {
   uint64_t frames = 0;
   uint64_t frames_free = 0;
-  uint64_t pages_clean = 0;                        // Also valid in a lower tier.
+  uint64_t pages_clean = 0;  // Also valid in a lower tier.
   uint64_t pages_pinned = 0;
-  uint64_t blocks = 0;                             // With a copy here.
+  uint64_t blocks = 0;  // With a copy here.
 };
 
 class Core {
@@ -90,7 +90,7 @@ class Core {
   const CoreMetrics& metrics() const;
   TierInfo tier_info(Tier tier) const;
   uint32_t sequences_open() const;
-  uint32_t steps_open() const;        // Waiting or ready.
+  uint32_t steps_open() const;  // Waiting or ready.
   uint32_t operations_in_flight() const;
 
   // Sequences in slot order, starting with the first at or after slot `slot_first`; nullopt-like

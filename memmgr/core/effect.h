@@ -18,8 +18,8 @@
 //       the Completion.
 //   E6  kOk from kNvmeToHost means: the frame header held this key, group and stamp, and its
 //       checksum matched the bytes. kOk from kHostToHbm and kHostToNvme means that the checksum
-//       which kHbmToHost or kNvmeToHost stored with the host frame still matched. So a lost write, a
-//       misdirected write or a flipped bit is kCorrupt, never a wrong page.
+//       which kHbmToHost or kNvmeToHost stored with the host frame still matched. So a lost write,
+//       a misdirected write or a flipped bit is kCorrupt, never a wrong page.
 //
 // Units: names carry them. Ownership: everything is a value; spans point into the same Effects.
 // Thread-safety: values. Errors: an operation fails through Completion::outcome only.
@@ -39,7 +39,14 @@
 namespace kvpager {
 
 // kScrub zeroes the HBM frame `target` before it changes namespace; it has no source.
-enum class Channel : uint8_t { kHbmToHost, kHostToHbm, kHbmToHbm, kScrub, kHostToNvme, kNvmeToHost };
+enum class Channel : uint8_t {
+  kHbmToHost,
+  kHostToHbm,
+  kHbmToHbm,
+  kScrub,
+  kHostToNvme,
+  kNvmeToHost
+};
 inline constexpr int kChannelCount = 6;
 inline constexpr size_t ChannelIndex(Channel channel) { return static_cast<size_t>(channel); }
 
@@ -47,12 +54,12 @@ inline constexpr size_t ChannelIndex(Channel channel) { return static_cast<size_
 struct CopyOp {
   OpId op;
   Channel channel = Channel::kHbmToHost;
-  FrameIndex source;   // In the channel's source tier.
-  FrameIndex target;   // In the channel's target tier.
-  PageIndex page;      // Stored with, or checked against, the host frame (E6).
+  FrameIndex source;  // In the channel's source tier.
+  FrameIndex target;  // In the channel's target tier.
+  PageIndex page;     // Stored with, or checked against, the host frame (E6).
   // For the two NVMe channels: written to, or checked against, the frame header (E6).
   BlockKey key;
-  BlockKey parent_key; // Written only: lets a scan of headers rebuild the prefix chains.
+  BlockKey parent_key;  // Written only: lets a scan of headers rebuild the prefix chains.
   Stamp stamp;
   uint32_t group = 0;
 };
@@ -62,30 +69,30 @@ struct CopyOp {
 // (E6), so a lost or late write costs a miss, never a wrong hit. With an op it is a durable write:
 // the data file is flushed first, then the entry is committed with sync, then the op completes.
 struct CatalogueWrite {
-  OpId op;                   // None for a hint.
+  OpId op;  // None for a hint.
   BlockKey key;
   BlockKey parent_key;
   FrameIndex frame_first;
   Stamp stamp;
-  uint64_t last_use = 0;     // Grows with every use: restores the order of recency.
+  uint64_t last_use = 0;  // Grows with every use: restores the order of recency.
 };
 
 // What one word of the shared page table must say now (ipc packs it).
 struct PageTableWrite {
   PageIndex page;
-  FrameIndex frame_hbm;      // None: not valid there.
+  FrameIndex frame_hbm;  // None: not valid there.
   FrameIndex frame_host;
-  uint32_t generation = 0;   // [0, 1024)
+  uint32_t generation = 0;  // [0, 1024)
 };
 
 // Where the time of a step that became ready went.
 struct StepWait {
-  uint64_t queue_ns = 0;   // Behind other steps (R1), before it could collect.
-  uint64_t room_ns = 0;    // No frame was free and none was clean: waiting for a demotion.
-  uint64_t nvme_ns = 0;    // Reads from NVMe were outstanding.
-  uint64_t host_ns = 0;    // Only copies from host memory (or scrubs) were outstanding.
-  uint64_t promoted_host_pages = 0;   // Pages that came from host memory ...
-  uint64_t promoted_nvme_pages = 0;   // ... and from NVMe.
+  uint64_t queue_ns = 0;  // Behind other steps (R1), before it could collect.
+  uint64_t room_ns = 0;   // No frame was free and none was clean: waiting for a demotion.
+  uint64_t nvme_ns = 0;   // Reads from NVMe were outstanding.
+  uint64_t host_ns = 0;   // Only copies from host memory (or scrubs) were outstanding.
+  uint64_t promoted_host_pages = 0;  // Pages that came from host memory ...
+  uint64_t promoted_nvme_pages = 0;  // ... and from NVMe.
 };
 
 // What changed in the block list of a sequence: everything at and after `block_position` is now
@@ -94,7 +101,7 @@ struct SequenceUpdate {
   SequenceId sequence;
   uint64_t length_tokens = 0;
   uint32_t block_position = 0;
-  uint32_t run_first = 0;    // Into Effects::runs.
+  uint32_t run_first = 0;  // Into Effects::runs.
   uint32_t run_count = 0;
 };
 
@@ -114,19 +121,19 @@ struct Reply {
   uint64_t request = 0;
   ReplyKind kind = ReplyKind::kAnswer;
   absl::StatusCode status = absl::StatusCode::kOk;
-  std::string_view reason;            // A static sentence when status is not kOk.
-  SequenceId sequence;                // Open, Fork: the new sequence.
-  uint64_t tokens = 0;                // Open, Extend: tokens reused. Truncate: what is left.
+  std::string_view reason;  // A static sentence when status is not kOk.
+  SequenceId sequence;      // Open, Fork: the new sequence.
+  uint64_t tokens = 0;      // Open, Extend: tokens reused. Truncate: what is left.
   std::array<uint32_t, kTierCount> hit_blocks{};  // Open, Extend: where the reused blocks were.
-  Ticket ticket;                      // kStepReady.
-  StepWait wait;                      // kStepReady.
-  uint32_t update_first = 0;          // Into Effects::updates.
+  Ticket ticket;                                  // kStepReady.
+  StepWait wait;                                  // kStepReady.
+  uint32_t update_first = 0;                      // Into Effects::updates.
   uint32_t update_count = 0;
 };
 
 // All that one input caused. Execute in this order: page_table_writes, replies, then copies and
-// catalogue_writes in any order. (A word is withdrawn before its frame is overwritten, and published
-// before the engine hears of it.)
+// catalogue_writes in any order. (A word is withdrawn before its frame is overwritten, and
+// published before the engine hears of it.)
 //
 // Core::MakeEffects makes one with room for the worst case of one input, so the vectors never grow.
 // The caller owns it and reuses it; it must be empty when passed to the core.
@@ -154,14 +161,14 @@ struct Effects {
 
 enum class Outcome : uint8_t {
   kOk,
-  kFailed,    // The device or the kernel refused. The source copy is still good.
-  kCorrupt,   // The bytes read are not the page asked for. The source copy is bad: drop it.
+  kFailed,   // The device or the kernel refused. The source copy is still good.
+  kCorrupt,  // The bytes read are not the page asked for. The source copy is bad: drop it.
 };
 
 struct Completion {
   OpId op;
   Outcome outcome = Outcome::kOk;
-  int32_t os_error = 0;   // errno or cudaError_t, for the log only; never branch on it.
+  int32_t os_error = 0;  // errno or cudaError_t, for the log only; never branch on it.
 };
 
 }  // namespace kvpager

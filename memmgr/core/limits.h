@@ -32,18 +32,18 @@ struct PoolOptions {
   uint32_t num_groups = 1;
   uint32_t blocks_hbm = 0;
   uint32_t blocks_host = 0;
-  uint32_t blocks_nvme = 0;                  // 0: no NVMe tier.
+  uint32_t blocks_nvme = 0;  // 0: no NVMe tier.
   uint32_t clients_max = 64;
   uint32_t namespaces_max = 64;
   uint32_t sequences_max = 4096;
   uint32_t steps_max = 1024;
   Admission admission = Admission::kSecondTouch;
-  uint32_t durable_permille = 500;           // Share of NVMe that durable blocks may fill.
+  uint32_t durable_permille = 500;  // Share of NVMe that durable blocks may fill.
   Watermark free_hbm = {20, 40};
   Watermark clean_hbm = {150, 250};
   Watermark free_host = {20, 40};
   Watermark clean_host = {150, 250};
-  uint64_t incarnation = 1;                  // Random per start of the daemon; first half of stamps.
+  uint64_t incarnation = 1;  // Random per start of the daemon; first half of stamps.
 };
 
 struct Limits {
@@ -56,22 +56,22 @@ struct Limits {
   uint32_t lanes_per_client = 8;
   uint32_t namespaces_max = 0;
   uint32_t sequences_max = 0;
-  uint32_t sequence_chunks_max = 0;    // Of kBlocksPerChunk block references each.
+  uint32_t sequence_chunks_max = 0;  // Of kBlocksPerChunk block references each.
   uint32_t steps_max = 0;
-  uint32_t step_entries_max = 0;       // All steps together.
+  uint32_t step_entries_max = 0;  // All steps together.
   uint32_t step_entries_per_step_max = 1024;
-  uint32_t split_steps_max = 16;       // SPLIT steps pinned at once.
-  uint32_t deferred_max = 0;           // Commands waiting for a ticket.
-  uint32_t keys_per_command_max = 256; // Open, Extend, Name, Prefetch.
+  uint32_t split_steps_max = 16;        // SPLIT steps pinned at once.
+  uint32_t deferred_max = 0;            // Commands waiting for a ticket.
+  uint32_t keys_per_command_max = 256;  // Open, Extend, Name, Prefetch.
   uint32_t prefetches_max = 64;
   uint32_t evictions_max = 64;
-  uint32_t durable_names_max = 1024;   // Waiting for the flush.
+  uint32_t durable_names_max = 1024;  // Waiting for the flush.
   uint32_t durable_blocks_max = 0;
-  uint32_t pages_per_input = 4096;     // R10.
+  uint32_t pages_per_input = 4096;  // R10.
   Admission admission = Admission::kSecondTouch;
   std::array<uint32_t, 2> free_low{};  // Frames; [kHbm], [kHost].
   std::array<uint32_t, 2> free_high{};
-  std::array<uint32_t, 2> clean_low{}; // Pages.
+  std::array<uint32_t, 2> clean_low{};  // Pages.
   std::array<uint32_t, 2> clean_high{};
   uint64_t incarnation = 0;
 

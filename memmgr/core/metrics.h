@@ -14,24 +14,24 @@
 namespace kvpager {
 
 struct CoreMetrics {
-  uint64_t lookup_blocks = 0;                        // Keys asked for by Open and Extend.
-  std::array<uint64_t, kTierCount> hit_blocks{};     // By the slowest tier one of its pages was in.
+  uint64_t lookup_blocks = 0;                     // Keys asked for by Open and Extend.
+  std::array<uint64_t, kTierCount> hit_blocks{};  // By the slowest tier one of its pages was in.
   uint64_t steps_begun = 0;
   uint64_t steps_ready = 0;
-  uint64_t steps_ready_at_once = 0;                  // In the input that asked for them.
-  uint64_t steps_waited_for_room = 0;                // At least once, for a demotion.
+  uint64_t steps_ready_at_once = 0;    // In the input that asked for them.
+  uint64_t steps_waited_for_room = 0;  // At least once, for a demotion.
   uint64_t steps_lost = 0;
   std::array<uint64_t, kChannelCount> copies_started{};
   std::array<uint64_t, kChannelCount> copies_failed{};
   std::array<uint64_t, kChannelCount> copies_corrupt{};
   std::array<uint64_t, kTierCount> evicted_clean_pages{};
   std::array<uint64_t, kTierCount> evicted_dropped_pages{};  // The last copy of a cached block.
-  uint64_t rescued_pages = 0;                        // A demotion was undone by a fault (R3).
-  uint64_t swaps = 0;                                // The reserved host frame was used (R2).
+  uint64_t rescued_pages = 0;  // A demotion was undone by a fault (R3).
+  uint64_t swaps = 0;          // The reserved host frame was used (R2).
   uint64_t blocks_lost = 0;
-  uint64_t catalogue_stale = 0;                      // A restored block's header disagreed.
+  uint64_t catalogue_stale = 0;  // A restored block's header disagreed.
   uint64_t prefetched_pages = 0;
-  uint64_t exhausted = 0;                            // Replies with kResourceExhausted.
+  uint64_t exhausted = 0;  // Replies with kResourceExhausted.
 };
 
 }  // namespace kvpager
