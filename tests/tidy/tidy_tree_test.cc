@@ -1,0 +1,64 @@
+// That this checkout keeps the rules of rules.h. What a rule means is tested in tidy_test.cc.
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "tests/tidy/rules.h"
+
+namespace kvpager::tidy {
+namespace {
+
+// Longer than kFileLinesMax for now. Keep it empty.
+const std::vector<LengthException> kLongFiles = {};
+
+// Sources of the core that a test of another name covers.
+const std::vector<TestedElsewhere> kElsewhere = {};
+
+const std::vector<SourceFile>& Sources() {
+  static const std::vector<SourceFile> files =
+      ReadTree(KVPAGER_SOURCE_DIR, {".h", ".hpp", ".cc", ".c", ".cu", ".cuh"});
+  return files;
+}
+
+void ExpectNone(const std::vector<Complaint>& complaints) {
+  for (const Complaint& complaint : complaints) ADD_FAILURE() << Format(complaint);
+}
+
+TEST(Checkout, IsWhereTheBuildSaysItIs) {
+  ASSERT_GT(Sources().size(), 20u) << "nothing to check in " << KVPAGER_SOURCE_DIR;
+}
+
+TEST(Checkout, IncludesPointDown) {
+  for (const SourceFile& file : Sources()) ExpectNone(CheckIncludes(file));
+}
+
+TEST(Checkout, KeepsLengthsWordsAndGuards) {
+  for (const SourceFile& file : Sources()) ExpectNone(CheckText(file, kLongFiles));
+}
+
+TEST(Checkout, IsListedTestedAndQuickToCompile) {
+  ExpectNone(CheckTree(Sources(), ReadTree(KVPAGER_SOURCE_DIR, {"CMakeLists.txt"}), kElsewhere));
+}
+
+TEST(Checkout, LinksInDocumentsLeadSomewhere) {
+  namespace fs = std::filesystem;
+  const fs::path root = KVPAGER_SOURCE_DIR;
+  const auto exists = [&](const std::string& path) { return fs::exists(root / path); };
+  std::vector<fs::path> documents = {root / "README.md", root / "CONTRIBUTING.md"};
+  for (const auto& entry : fs::recursive_directory_iterator(root / "docs")) {
+    if (entry.path().extension() == ".md") documents.push_back(entry.path());
+  }
+  for (const fs::path& path : documents) {
+    std::ifstream in(path, std::ios::binary);
+    ASSERT_TRUE(in) << path << " is missing";
+    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    ExpectNone(CheckLinks(SourceFile(fs::relative(path, root).string(), text), exists));
+  }
+}
+
+}  // namespace
+}  // namespace kvpager::tidy
