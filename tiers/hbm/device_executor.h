@@ -75,7 +75,7 @@ class DeviceExecutor final : public CopyExecutor {
   static bool IsDemotion(Channel channel) { return channel == Channel::kHbmToHost; }
   uint64_t LengthBytes(Channel channel) const;
   void FeedDevice();
-  void SubmitPiece(uint32_t slot, uint64_t bytes_max);
+  void AddPiece(uint32_t slot, uint64_t bytes);
   void Reap();
   void CheckSlices();
   bool CheckSlice(Operation& operation, uint64_t& budget_bytes);
@@ -90,7 +90,8 @@ class DeviceExecutor final : public CopyExecutor {
   std::deque<uint32_t> demotions_;  // The same.
   std::deque<uint32_t> checks_;     // Copied; the checksum is not done.
   std::deque<Completion> done_;
-  uint32_t in_flight_ = 0;  // Submitted, not polled.
+  std::vector<DeviceCopy> batch_;  // Reused by FeedDevice.
+  uint32_t in_flight_ = 0;         // Submitted, not polled.
   uint32_t device_copies_ = 0;
   uint64_t demotion_bytes_ = 0;  // In flight on the device.
   std::array<uint64_t, kChannelCount> moved_bytes_{};

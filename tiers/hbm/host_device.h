@@ -19,6 +19,7 @@
 #include "absl/types/span.h"
 #include "memmgr/base/units.h"
 #include "tiers/hbm/device.h"
+#include "tiers/host/shared_memory.h"
 
 namespace kvpager {
 
@@ -36,11 +37,11 @@ class HostDevice final : public Device {
   static absl::StatusOr<std::unique_ptr<HostDevice>> Create(const Options& options);
   ~HostDevice() override;
 
-  std::byte* pool_base() const override { return base_; }
+  std::byte* pool_base() const override { return memory_.base; }
   bool cpu_addressable() const override { return true; }
   uint64_t frame_bytes() const override { return options_.frame_bytes; }
   uint32_t frames() const override { return options_.frames; }
-  int export_fd() const override { return fd_; }
+  int export_fd() const override { return memory_.fd; }
   absl::Status RegisterHostMemory(std::byte* base, uint64_t bytes) override;
   uint32_t copies_max() const override { return 256; }
   void Submit(absl::Span<const DeviceCopy> copies) override;
@@ -52,12 +53,11 @@ class HostDevice final : public Device {
   absl::Span<std::byte> frame(FrameIndex index) const;
 
  private:
-  HostDevice(const Options& options, int fd, std::byte* base);
+  HostDevice(const Options& options, const SharedMemory& memory);
   void CopySlice(const DeviceCopy& copy, uint64_t done_bytes, uint64_t bytes) const;
 
   Options options_;
-  int fd_ = -1;
-  std::byte* base_ = nullptr;
+  SharedMemory memory_;
   std::string detail_;
   std::deque<DeviceCopy> queue_;
   uint64_t front_done_bytes_ = 0;  // Of queue_.front().
