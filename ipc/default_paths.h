@@ -14,6 +14,7 @@
 #ifndef KVPAGER_IPC_DEFAULT_PATHS_H_
 #define KVPAGER_IPC_DEFAULT_PATHS_H_
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 

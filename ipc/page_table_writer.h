@@ -30,7 +30,7 @@ class PageTableWriter {
 
   // Stores the word of `page`, seq_cst. If the word so far said something that the new one does not
   // (a frame, or the generation of a valid word), raises the withdrawal counter first.
-  void Write(PageIndex page, const PageTableWord& word);
+  void Write(PageIndex page, const PageTableWord& word_new);
 
   void SetState(PageTableState state);
   void Heartbeat(uint64_t monotonic_ns);
