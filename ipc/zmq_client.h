@@ -42,8 +42,8 @@ class ZmqClient {
   // Queues one message; waits while the queue is full.
   absl::Status Send(absl::Span<const uint8_t> bytes, const Deadline& deadline);
 
-  // Waits for one message, which replaces the contents of `bytes`. What the daemon said before it
-  // went is delivered first.
+  // Waits for one message, which replaces the contents of `bytes`. What has arrived is delivered
+  // before kUnavailable is.
   absl::Status Receive(const Deadline& deadline, MessageBytes& bytes);
 
  private:

@@ -50,7 +50,7 @@ struct ZmqServerOptions {
 class ZmqServer {
  public:
   // REQUIRES: the caller holds the AttachServer of the same path, so a socket file that is there is
-  // stale; it is replaced.
+  // stale; it is replaced. Destroy this before the AttachServer.
   static absl::StatusOr<std::unique_ptr<ZmqServer>> Bind(const ZmqServerOptions& options);
   ~ZmqServer();  // Drops what is unsent; removes the socket file.
   ZmqServer(const ZmqServer&) = delete;
