@@ -32,6 +32,7 @@
 #include "memmgr/base/geometry.h"
 #include "memmgr/base/ids.h"
 #include "tiers/data_flusher.h"
+#include "tiers/nvme/superblock.h"
 
 namespace kvpager {
 
@@ -46,6 +47,8 @@ class PageFile final : public DataFlusher {
     uint32_t frames = 0;            // A multiple of geometry.num_groups().
     uint64_t incarnation = 0;       // Random per start; first half of this daemon's stamps.
     DirectIo direct_io = DirectIo::kTry;
+    // How long to wait for the lock: the writes of a daemon that was killed may still be landing.
+    uint32_t lock_wait_ms = 0;
   };
 
   static absl::StatusOr<std::unique_ptr<PageFile>> Open(const Options& options);
@@ -77,8 +80,8 @@ class PageFile final : public DataFlusher {
   explicit PageFile(const Options& options);
   absl::Status OpenAndLock();
   absl::Status LoadOrCreate();
-  absl::Status Allocate(uint64_t frames_before);
-  absl::Status WriteSuperblock(uint32_t state, uint64_t frames_in_file, uint64_t incarnation);
+  absl::Status Reserve(uint64_t frames_before, uint64_t bytes_before);
+  absl::Status WriteSuperblock(PageFileState state, uint64_t frames_in_file);
   void ChooseDirectIo();
 
   Options options_;

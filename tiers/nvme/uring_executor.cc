@@ -1,0 +1,206 @@
+#include "tiers/nvme/uring_executor.h"
+
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "memmgr/base/check.h"
+#include "memmgr/base/crash_point.h"
+#include "memmgr/base/status_macros.h"
+#include "memmgr/base/units.h"
+
+namespace kvpager {
+namespace {
+
+constexpr uint64_t kWakeTag = ~uint64_t{0};
+constexpr uint64_t kBufferBytesMax = kGiB;  // The kernel's limit for one registered buffer.
+constexpr uint64_t kBuffersMax = 1u << 14;  // The same, for their number.
+// Checksums before the next look at what has arrived, so that reads do not wait for long.
+constexpr uint64_t kPrepareBytesMax = 4 * kMiB;
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<NvmeExecutor>> UringExecutor::Create(const Options& options) {
+  auto executor = std::unique_ptr<UringExecutor>(new UringExecutor(options));
+  // One entry more, for the read of the eventfd.
+  KVP_ASSIGN_OR_RETURN(executor->uring_, Uring::Create(options.depth + 1));
+  executor->uring_->SetFile(options.file->fd());
+  executor->RegisterArena();
+  KVP_RETURN_IF_ERROR(executor->done_.Init());
+  executor->wake_fd_ = eventfd(0, EFD_CLOEXEC);
+  if (executor->wake_fd_ < 0) {
+    return absl::UnavailableError(absl::StrCat("cannot make an eventfd: ", std::strerror(errno)));
+  }
+  KVP_RETURN_IF_ERROR(
+      (executor->thread_.Start<UringExecutor, &UringExecutor::Run>("kvp-nvme", executor.get())));
+  return executor;
+}
+
+UringExecutor::UringExecutor(const Options& options)
+    : depth_(options.depth), io_(options.arena, options.file), slots_(options.depth) {
+  for (uint32_t slot = depth_; slot > 0; --slot) slots_free_.push_back(slot - 1);
+}
+
+UringExecutor::~UringExecutor() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+  }
+  if (wake_fd_ >= 0) Wake();
+  thread_.Join();
+  uring_.reset();
+  if (wake_fd_ >= 0) close(wake_fd_);
+}
+
+// Buffers of whole frames, so that none lies in two.
+void UringExecutor::RegisterArena() {
+  const HostArena& arena = io_.arena();
+  const uint64_t frames_per_buffer = kBufferBytesMax / arena.frame_bytes();
+  std::string reason;
+  if (frames_per_buffer == 0) {
+    reason = "a frame is larger than 1 GiB";
+  } else if (CeilDiv(arena.frames(), frames_per_buffer) > kBuffersMax) {
+    reason = "the arena is too large";
+  } else {
+    std::vector<struct iovec> buffers;
+    const uint64_t stride_bytes = frames_per_buffer * arena.frame_bytes();
+    for (uint64_t at = 0; at < arena.bytes(); at += stride_bytes) {
+      buffers.push_back({arena.base() + at, std::min(stride_bytes, arena.bytes() - at)});
+    }
+    const int error = uring_->RegisterBuffers(buffers);
+    if (error == 0) {
+      frames_per_buffer_ = frames_per_buffer;
+      detail_ = absl::StrCat(uring_->detail(), ", host arena registered");
+      return;
+    }
+    struct rlimit limit {};
+    getrlimit(RLIMIT_MEMLOCK, &limit);
+    reason = absl::StrCat(std::strerror(error), "; the arena has ", arena.bytes(),
+                          " bytes, memlock allows ", limit.rlim_cur, " (ulimit -l)");
+  }
+  detail_ = absl::StrCat(uring_->detail(), ", host arena not registered: ", reason);
+}
+
+void UringExecutor::Submit(absl::Span<const CopyOp> copies) {
+  if (copies.empty()) return;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    incoming_.insert(incoming_.end(), copies.begin(), copies.end());
+  }
+  Wake();
+}
+
+void UringExecutor::Wake() {
+  const uint64_t one = 1;
+  KVP_CHECK_EQ(write(wake_fd_, &one, sizeof(one)), ssize_t{sizeof(one)});
+}
+
+void UringExecutor::Run() {
+  uring_->Enable();
+  uring_->ReadEventFd(wake_fd_, &wake_value_, kWakeTag);
+  while (true) {
+    const bool stopping = TakeIncoming();
+    StartReads();
+    StartWrites();
+    done_.Push(concluded_);  // Writes that were refused.
+    concluded_.clear();
+    const bool idle = slots_free_.size() == depth_ && reads_.empty() && writes_.empty();
+    if (stopping && idle) return;
+    // If writes are left that could be started, one is in flight: it ends, and more are started.
+    uring_->SubmitAndWait(1);
+    if (writes_in_flight_ > 0) KVP_CRASH_POINT("nvme_write_submitted");
+    Reap();
+  }
+}
+
+// Sorts what has arrived into reads and writes; true if the executor is to stop.
+bool UringExecutor::TakeIncoming() {
+  bool stopping = false;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    taken_.swap(incoming_);
+    stopping = stopping_;
+  }
+  for (const CopyOp& copy : taken_) (FrameIo::IsRead(copy) ? reads_ : writes_).push_back(copy);
+  taken_.clear();
+  return stopping;
+}
+
+void UringExecutor::StartReads() {
+  while (!reads_.empty() && !slots_free_.empty()) {
+    Start(reads_.front());
+    reads_.pop_front();
+  }
+}
+
+void UringExecutor::StartWrites() {
+  const uint32_t writes_max = std::max<uint32_t>(1, depth_ / 2);
+  uint64_t prepared_bytes = 0;
+  while (!writes_.empty() && !slots_free_.empty() && writes_in_flight_ < writes_max) {
+    if (prepared_bytes >= kPrepareBytesMax && writes_in_flight_ > 0) return;
+    const CopyOp copy = writes_.front();
+    writes_.pop_front();
+    prepared_bytes += io_.frame_bytes();
+    if (!io_.PrepareWrite(copy)) {
+      concluded_.push_back(io_.ConcludeCorrupt(copy));
+      continue;
+    }
+    ++writes_in_flight_;
+    Start(copy);
+  }
+}
+
+void UringExecutor::Start(const CopyOp& copy) {
+  const uint32_t slot = slots_free_.back();
+  slots_free_.pop_back();
+  slots_[slot] = copy;
+  Uring::Request request{.buffer = io_.Buffer(copy),
+                         .bytes = io_.frame_bytes(),
+                         .offset_bytes = io_.OffsetBytes(copy),
+                         .buffer_index = -1,
+                         .tag = slot};
+  if (frames_per_buffer_ > 0) {
+    request.buffer_index = static_cast<int>(io_.HostFrame(copy).value / frames_per_buffer_);
+  }
+  if (FrameIo::IsRead(copy)) {
+    uring_->Read(request);
+  } else {
+    uring_->Write(request);
+  }
+}
+
+void UringExecutor::Reap() {
+  Uring::Result result;
+  while (uring_->Next(result)) {
+    if (result.tag == kWakeTag) {
+      uring_->ReadEventFd(wake_fd_, &wake_value_, kWakeTag);
+      continue;
+    }
+    const uint32_t slot = static_cast<uint32_t>(result.tag);
+    KVP_CHECK_LT(slot, depth_);
+    const CopyOp& copy = slots_[slot];
+    if (!FrameIo::IsRead(copy)) --writes_in_flight_;
+    concluded_.push_back(io_.Conclude(copy, result.value));
+    slots_free_.push_back(slot);
+    // One at a time: whoever waits for a page need not wait for the checksums of others.
+    done_.Push(concluded_);
+    concluded_.clear();
+  }
+}
+
+}  // namespace kvpager

@@ -1,0 +1,85 @@
+// tiers/nvme/uring_executor.h
+//
+// NvmeExecutor over io_uring. Made by NvmeExecutor::Create.
+//
+//   loop thread: Submit -> incoming lists -> eventfd ~> I/O thread: take, start reads, start
+//   writes, submit and wait, conclude -> CompletionQueue ~> loop thread: Poll
+//
+// The I/O thread computes all checksums of NVMe traffic. Writes hold at most half of the depth, so
+// that a read never waits for a slot behind them.
+
+#ifndef KVPAGER_TIERS_NVME_URING_EXECUTOR_H_
+#define KVPAGER_TIERS_NVME_URING_EXECUTOR_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "memmgr/core/effect.h"
+#include "tiers/completion_queue.h"
+#include "tiers/nvme/frame_io.h"
+#include "tiers/nvme/nvme_executor.h"
+#include "tiers/nvme/uring.h"
+#include "tiers/worker_thread.h"
+
+namespace kvpager {
+
+class UringExecutor final : public NvmeExecutor {
+ public:
+  static absl::StatusOr<std::unique_ptr<NvmeExecutor>> Create(const Options& options);
+  ~UringExecutor() override;
+
+  void Submit(absl::Span<const CopyOp> copies) override;
+  size_t Poll(absl::Span<Completion> out) override { return done_.Poll(out); }
+  bool wants_poll() const override { return false; }
+  int ready_fd() const override { return done_.fd(); }
+  NvmeStats stats() const override { return io_.stats(); }
+  std::string_view detail() const override { return detail_; }
+  bool uses_uring() const override { return true; }
+
+ private:
+  explicit UringExecutor(const Options& options);
+  void RegisterArena();
+  void Run();
+  bool TakeIncoming();
+  void StartReads();
+  void StartWrites();
+  void Start(const CopyOp& copy);
+  void Reap();
+  void Wake();
+
+  const uint32_t depth_;
+  FrameIo io_;
+  std::unique_ptr<Uring> uring_;
+  uint64_t frames_per_buffer_ = 0;  // 0: the arena is not registered.
+  std::string detail_;
+  CompletionQueue done_;
+  int wake_fd_ = -1;
+
+  std::mutex mutex_;
+  std::vector<CopyOp> incoming_;
+  bool stopping_ = false;
+
+  // The I/O thread's own.
+  std::deque<CopyOp> reads_;
+  std::deque<CopyOp> writes_;
+  std::vector<CopyOp> slots_;
+  std::vector<uint32_t> slots_free_;
+  uint32_t writes_in_flight_ = 0;
+  uint64_t wake_value_ = 0;
+  std::vector<CopyOp> taken_;
+  std::vector<Completion> concluded_;
+
+  WorkerThread thread_;
+};
+
+}  // namespace kvpager
+
+#endif  // KVPAGER_TIERS_NVME_URING_EXECUTOR_H_
