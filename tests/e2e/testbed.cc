@@ -1,0 +1,156 @@
+#include "tests/e2e/testbed.h"
+
+#include <signal.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "ipc/attach.h"
+#include "ipc/fd_channel.h"
+
+namespace kvpager::e2e {
+namespace {
+
+constexpr uint32_t kStartTimeoutMs = 120'000;
+constexpr uint32_t kPollMs = 20;
+constexpr uint32_t kStopTimeoutSeconds = 120;
+
+// Missing or strange values make the report absent: a test that reads it then fails.
+Report ReadReport(const std::string& path) {
+  Report report;
+  const auto json = nlohmann::json::parse(ReadFileText(path), nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return report;
+  report.present = true;
+  const auto number = [&](const nlohmann::json& object, const char* name) -> uint64_t {
+    const auto found = object.find(name);
+    if (found == object.end() || !found->is_number_unsigned()) {
+      report.present = false;
+      return 0;
+    }
+    return found->get<uint64_t>();
+  };
+  const nlohmann::json empty = nlohmann::json::object();
+  const auto hits = json.find("hit_blocks");
+  const nlohmann::json& tiers = hits != json.end() && hits->is_object() ? *hits : empty;
+  report.requests = number(json, "requests");
+  report.lookup_blocks = number(json, "lookup_blocks");
+  report.hit_hbm = number(tiers, "hbm");
+  report.hit_host = number(tiers, "host");
+  report.hit_nvme = number(tiers, "nvme");
+  report.pages_verified = number(json, "pages_verified");
+  report.pages_mismatched = number(json, "pages_mismatched");
+  report.steps = number(json, "steps");
+  report.nvme_written_bytes = number(json, "nvme_written_bytes");
+  return report;
+}
+
+}  // namespace
+
+uint32_t Rounds(uint32_t rounds) {
+  const char* sanitized = std::getenv("KVPAGER_TEST_SANITIZED");
+  const bool is_short = sanitized != nullptr && std::string(sanitized) == "short";
+  return is_short ? std::max(rounds / 10, 1u) : rounds;
+}
+
+Daemon::Daemon(const TemporaryDirectory& directory, const DaemonOptions& options)
+    : socket_path_(options.socket_path.empty() ? directory.File("kvpager.sock")
+                                               : options.socket_path) {
+  ProcessOptions process;
+  process.command = {
+      options.program_path.empty() ? ProgramPath("kvpagerd") : options.program_path,
+      "--config=",
+      "--listen.socket=" + socket_path_,
+      "--nvme.path=" + (options.nvme_path.empty() ? directory.File("nvme") : options.nvme_path),
+      absl::StrCat("--hbm.blocks=", options.blocks_hbm),
+      absl::StrCat("--host.blocks=", options.blocks_host),
+      absl::StrCat("--nvme.blocks=", options.blocks_nvme),
+      "--nvme.admit=always",
+      "--log.format=text"};
+  process.command.insert(process.command.end(), options.flags.begin(), options.flags.end());
+  process.environment = options.environment;
+  process.output_path = directory.File("kvpagerd.log");
+  process.uid = options.uid;
+  process.file_size_bytes_max = options.file_size_bytes_max;
+  process.memlock_bytes_max = options.memlock_bytes_max;
+  process_ = std::make_unique<Process>(std::move(process));
+}
+
+bool Daemon::WaitUntilReady() {
+  AttachRequest request;
+  request.admin = true;
+  request.engine_name = "e2e";
+  for (uint32_t waited_ms = 0; waited_ms < kStartTimeoutMs; waited_ms += kPollMs) {
+    if (AttachClient::Attach(socket_path_, request, 10'000'000).ok()) return true;
+    if (process_->EndsWithin(kPollMs)) return false;
+  }
+  return false;
+}
+
+int Daemon::Stop() {
+  process_->Signal(SIGTERM);
+  return process_->Wait(kStopTimeoutSeconds);
+}
+
+void Daemon::Kill() {
+  process_->Signal(SIGKILL);
+  process_->Wait(kStopTimeoutSeconds);
+}
+
+std::unique_ptr<Process> StartReplay(const TemporaryDirectory& directory,
+                                     const ReplayOptions& options) {
+  ProcessOptions process;
+  process.command = {
+      options.program_path.empty() ? ProgramPath("kvpager-replay") : options.program_path,
+      "--socket=" + options.socket_path, "--trace=" + options.trace_path,
+      "--json=" + directory.File(options.name + ".json")};
+  process.command.insert(process.command.end(), options.flags.begin(), options.flags.end());
+  process.output_path = directory.File(options.name + ".out");
+  process.uid = options.uid;
+  return std::make_unique<Process>(std::move(process));
+}
+
+ReplayResult FinishReplay(const TemporaryDirectory& directory, const ReplayOptions& options,
+                          Process& process) {
+  ReplayResult result;
+  result.exit_status = process.Wait(kReplayTimeoutSeconds);
+  result.output = process.Output();
+  result.report = ReadReport(directory.File(options.name + ".json"));
+  return result;
+}
+
+ReplayResult RunReplay(const TemporaryDirectory& directory, const ReplayOptions& options) {
+  const std::unique_ptr<Process> process = StartReplay(directory, options);
+  return FinishReplay(directory, options, *process);
+}
+
+std::string WriteTrace(const TemporaryDirectory& directory, const std::string& name,
+                       const TraceShape& shape) {
+  std::string text;
+  uint64_t timestamp_ms = 0;
+  for (uint32_t turn = 0; turn < shape.turns; ++turn) {
+    for (uint32_t session = 0; session < shape.sessions; ++session) {
+      const uint64_t first =
+          shape.block_first + uint64_t{session} * shape.turns * shape.turn_blocks;
+      const uint64_t count = uint64_t{turn + 1} * shape.turn_blocks;
+      nlohmann::json hashes = nlohmann::json::array();
+      for (uint64_t i = 0; i < count; ++i) hashes.push_back(first + i);
+      const nlohmann::json line = {{"timestamp", timestamp_ms},
+                                   {"input_length", count * 512},
+                                   {"output_length", 64},
+                                   {"hash_ids", hashes}};
+      absl::StrAppend(&text, line.dump(), "\n");
+      timestamp_ms += 50;
+    }
+  }
+  const std::string path = directory.File(name);
+  WriteFileText(path, text);
+  return path;
+}
+
+}  // namespace kvpager::e2e
