@@ -36,7 +36,7 @@ class MemoryCatalogue final : public Catalogue {
   CatalogueStats stats() const override { return stats_; }
 
  private:
-  void Apply(const CatalogueWrite& write, bool durable);
+  void Apply(const CatalogueWrite& write);
 
   DataFlusher* flusher_;
   std::map<std::pair<uint64_t, uint64_t>, CatalogueEntry> entries_;
