@@ -63,8 +63,8 @@ enum {
   KVP_FAILED_PRECONDITION = 9, /* right call, wrong state */
   KVP_ABORTED = 10,            /* the step was cancelled, or the lease of this client ended */
   KVP_UNIMPLEMENTED = 12,      /* the daemon speaks another version, or does not do this yet */
-  KVP_UNAVAILABLE = 14,        /* the daemon cannot be reached; close the client and open a new one */
-  KVP_DATA_LOSS = 15           /* some tokens are gone; kvp_seq_length says what is left */
+  KVP_UNAVAILABLE = 14, /* the daemon cannot be reached; close the client and open a new one */
+  KVP_DATA_LOSS = 15    /* some tokens are gone; kvp_seq_length says what is left */
 };
 
 typedef struct kvp_client kvp_client;
@@ -72,8 +72,8 @@ typedef struct kvp_step kvp_step;
 typedef uint64_t kvp_seq; /* 0 is never a sequence */
 
 /* What a full block holds: a digest of all tokens up to its end, and of all else that changes K and
- * V and is not in the geometry or the model fingerprint (adapter, positions). The daemon derives its
- * own key from it, with the namespace's secret. All zero means "no key". */
+ * V and is not in the geometry or the model fingerprint (adapter, positions). The daemon derives
+ * its own key from it, with the namespace's secret. All zero means "no key". */
 typedef struct kvp_block_key {
   uint8_t bytes[32];
 } kvp_block_key;
@@ -84,14 +84,14 @@ enum { KVP_TIER_HBM = 0, KVP_TIER_HOST = 1, KVP_TIER_NVME = 2, KVP_TIER_COUNT = 
 
 typedef struct kvp_geometry {
   uint32_t struct_size;
-  uint32_t page_tokens;     /* tokens per block */
+  uint32_t page_tokens; /* tokens per block */
   uint32_t num_layers;
   uint32_t layers_per_page; /* divides num_layers */
   uint32_t num_kv_heads;
   uint32_t head_dim_k;
   uint32_t head_dim_v;
-  uint32_t dtype;           /* KVP_DTYPE_* */
-  uint32_t layout;          /* KVP_LAYOUT_* */
+  uint32_t dtype;  /* KVP_DTYPE_* */
+  uint32_t layout; /* KVP_LAYOUT_* */
 } kvp_geometry;
 
 /* ---- Client ---------------------------------------------------------------------------------- */
@@ -101,16 +101,16 @@ KVP_EXPORT uint32_t kvp_abi_version(void);
 
 typedef struct kvp_client_options {
   uint32_t struct_size;
-  uint32_t abi_version;        /* KVP_ABI_MAJOR << 16 | KVP_ABI_MINOR of this header */
-  const char* socket_path;     /* the daemon's unix socket; NULL: $KVPAGER_SOCKET, then the default */
-  const char* pool;            /* name of the pool; the first attach creates it */
-  const char* name_space;      /* tenant; NULL: "default" */
-  const char* token;           /* of the namespace, where the daemon asks for one; else NULL */
-  const char* model;           /* model fingerprint: everything beside the geometry that changes K and
-                                  V; engines with different ones never share a block */
-  const char* engine_name;     /* for people: shown by kvpagerctl clients; NULL: the process name */
-  const kvp_geometry* geometry;/* must match the pool; a refusal names the field that differs */
-  uint32_t timeout_us;         /* for every call that asks the daemon, unless it takes its own; not 0 */
+  uint32_t abi_version;    /* KVP_ABI_MAJOR << 16 | KVP_ABI_MINOR of this header */
+  const char* socket_path; /* the daemon's unix socket; NULL: $KVPAGER_SOCKET, then the default */
+  const char* pool;        /* name of the pool; the first attach creates it */
+  const char* name_space;  /* tenant; NULL: "default" */
+  const char* token;       /* of the namespace, where the daemon asks for one; else NULL */
+  const char* model;       /* model fingerprint: everything beside the geometry that changes K and
+                              V; engines with different ones never share a block */
+  const char* engine_name; /* for people: shown by kvpagerctl clients; NULL: the process name */
+  const kvp_geometry* geometry; /* must match the pool; a refusal names the field that differs */
+  uint32_t timeout_us; /* for every call that asks the daemon, unless it takes its own; not 0 */
 } kvp_client_options;
 
 /* Attaches: creates the pool or matches it, maps the page table, the device frames and the host
@@ -131,9 +131,9 @@ KVP_EXPORT const char* kvp_last_error(void);
 typedef struct kvp_pool_info {
   uint32_t struct_size;
   uint32_t num_groups;
-  uint32_t frames_hbm;       /* every index of a device view is in [0, frames_hbm) */
-  uint32_t frames_host;      /* likewise, host views */
-  uint64_t frame_bytes_hbm;  /* distance between frames: the page stride, in bytes */
+  uint32_t frames_hbm;      /* every index of a device view is in [0, frames_hbm) */
+  uint32_t frames_host;     /* likewise, host views */
+  uint64_t frame_bytes_hbm; /* distance between frames: the page stride, in bytes */
   uint64_t frame_bytes_host;
   uint64_t blocks_nvme;
   /* Strides of one layer's K and V, in elements, as flashinfer::paged_kv_t takes them: NHD [page,
@@ -157,8 +157,8 @@ KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_client_layer(kvp_client* client, int32_
 
 typedef struct kvp_reuse {
   uint32_t struct_size;
-  uint32_t tokens;                         /* a multiple of page_tokens; 0 if nothing was known */
-  uint32_t hit_blocks[KVP_TIER_COUNT];     /* where the reused blocks were, by their slowest page */
+  uint32_t tokens;                     /* a multiple of page_tokens; 0 if nothing was known */
+  uint32_t hit_blocks[KVP_TIER_COUNT]; /* where the reused blocks were, by their slowest page */
 } kvp_reuse;
 
 /* Opens a sequence that starts with the longest known prefix of keys[0 .. num_keys). `reuse` may be
@@ -171,11 +171,13 @@ KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_seq_open(kvp_client* client, const kvp_
 KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_seq_fork(kvp_client* client, kvp_seq parent,
                                                   kvp_seq* child);
 
-enum { KVP_NAME_DURABLE = 1 }; /* answer when the blocks, and all before them, would survive a power cut */
+enum {
+  KVP_NAME_DURABLE = 1
+}; /* answer when the blocks, and all before them, would survive a power cut */
 
-/* Names the full blocks [first_block, first_block + num_keys), so that they outlive the sequence and
- * a later kvp_seq_open can find them. A block without a name goes with its last sequence. Without
- * KVP_NAME_DURABLE the call is posted: it does not wait. With it, timeout_us applies. */
+/* Names the full blocks [first_block, first_block + num_keys), so that they outlive the sequence
+ * and a later kvp_seq_open can find them. A block without a name goes with its last sequence.
+ * Without KVP_NAME_DURABLE the call is posted: it does not wait. With it, timeout_us applies. */
 KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_seq_name(kvp_client* client, kvp_seq seq,
                                                   uint32_t first_block, const kvp_block_key* keys,
                                                   size_t num_keys, uint32_t flags,
@@ -185,9 +187,9 @@ KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_seq_name(kvp_client* client, kvp_seq se
 KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_seq_truncate(kvp_client* client, kvp_seq seq,
                                                       uint64_t tokens);
 
-/* Keeps of the draft tokens behind `base_tokens` only those at base_tokens + accepted[i] (ascending,
- * distinct), moves them to the front in that order and drops the rest; what is kept is no longer a
- * draft. Runs a step of its own on `lane`; needs no step of `seq` to be open. */
+/* Keeps of the draft tokens behind `base_tokens` only those at base_tokens + accepted[i]
+ * (ascending, distinct), moves them to the front in that order and drops the rest; what is kept is
+ * no longer a draft. Runs a step of its own on `lane`; needs no step of `seq` to be open. */
 KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_seq_compact(kvp_client* client, kvp_seq seq, uint32_t lane,
                                                      uint64_t base_tokens, const uint32_t* accepted,
                                                      size_t num_accepted);
@@ -229,9 +231,10 @@ enum {
 #define KVP_ALL 0xffffffffu
 
 typedef struct kvp_step_entry {
-  kvp_seq seq;            /* at most once per step */
-  uint32_t append_tokens; /* tokens the kernels will write, behind the sequence's end; 0: only read */
-  uint32_t draft;         /* 1: the new tokens may be rolled back or compacted; never sealed before */
+  kvp_seq seq; /* at most once per step */
+  uint32_t
+      append_tokens; /* tokens the kernels will write, behind the sequence's end; 0: only read */
+  uint32_t draft;    /* 1: the new tokens may be rolled back or compacted; never sealed before */
   /* The part that the step reads; all of it: {0, KVP_ALL, 0, KVP_ALL}. With num_groups = 1 or with
    * few blocks at a time, a sequence larger than HBM runs too. */
   uint32_t first_group, num_groups;
@@ -248,23 +251,24 @@ typedef struct kvp_step_options {
  * copied. Steps may overlap: the next may begin before this one has ended, also with the same
  * sequences if it is in the same lane. KVP_RESOURCE_EXHAUSTED, from here or from kvp_step_wait, if
  * they cannot fit even when nothing else is in use; if they only cannot fit now, the step waits its
- * turn. Steps of one client become ready in the order of begin. `options` NULL: lane 0, resident. */
+ * turn. Steps of one client become ready in the order of begin. `options` NULL: lane 0, resident.
+ */
 KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_step_begin(kvp_client* client,
                                                     const kvp_step_options* options,
                                                     const kvp_step_entry* entries,
                                                     size_t num_entries, kvp_step** step);
 
 /* Waits until the step is ready. KVP_DEADLINE_EXCEEDED leaves it pending; timeout_us 0 polls. After
- * any other error the step must still be ended, with discard. After KVP_DATA_LOSS the sequences have
- * been cut to what is still good: kvp_seq_length, then recompute from there. */
+ * any other error the step must still be ended, with discard. After KVP_DATA_LOSS the sequences
+ * have been cut to what is still good: kvp_seq_length, then recompute from there. */
 KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_step_wait(kvp_step* step, uint64_t timeout_us);
 
 /* One batch, as FlashInfer takes it. Entry i has the pages indices[indptr[i] .. indptr[i + 1]) and
  *     length_i = page_tokens * (indptr[i + 1] - indptr[i] - 1) + last_page_len[i]
  * tokens, the new ones included: an append kernel writes to the last append_tokens positions.
  * An entry that has no page in the list has indptr[i] == indptr[i + 1] and last_page_len[i] == 0.
- * In a SPLIT step each page of an entry is in exactly one of the two lists; positions[j] is the block
- * position, within its sequence, of the page at indices[j]. */
+ * In a SPLIT step each page of an entry is in exactly one of the two lists; positions[j] is the
+ * block position, within its sequence, of the page at indices[j]. */
 typedef struct kvp_view {
   uint32_t struct_size;
   int32_t batch_size;
@@ -276,19 +280,19 @@ typedef struct kvp_view {
   const int32_t* positions;     /* [indptr[batch_size]], block positions, ascending per entry */
 } kvp_view;
 
-/* The pages of `group` in `tier` (HBM or HOST). Only after kvp_step_wait returned KVP_OK. The arrays
- * are valid until the next kvp_step_view of this step, or kvp_step_end. */
+/* The pages of `group` in `tier` (HBM or HOST). Only after kvp_step_wait returned KVP_OK. The
+ * arrays are valid until the next kvp_step_view of this step, or kvp_step_end. */
 KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_step_view(kvp_step* step, uint32_t group, int32_t tier,
                                                    kvp_view* view);
 
 /* Where the time of a ready step went, as the daemon saw it. */
 typedef struct kvp_step_times {
   uint32_t struct_size;
-  uint32_t reserved;             /* zero */
-  uint64_t queue_ns;             /* behind other steps */
-  uint64_t room_ns;              /* waiting for a frame: a demotion */
-  uint64_t nvme_ns;              /* reads from NVMe */
-  uint64_t host_ns;              /* copies from host memory */
+  uint32_t reserved; /* zero */
+  uint64_t queue_ns; /* behind other steps */
+  uint64_t room_ns;  /* waiting for a frame: a demotion */
+  uint64_t nvme_ns;  /* reads from NVMe */
+  uint64_t host_ns;  /* copies from host memory */
   uint64_t promoted_host_pages;
   uint64_t promoted_nvme_pages;
 } kvp_step_times;
@@ -299,9 +303,9 @@ enum { KVP_STEP_KEEP = 0, KVP_STEP_DISCARD = 1 };
 
 /* Ends the step: keeps the new tokens, or forgets them. Frees `step` whatever it returns. By this
  * call the caller promises that no kernel that reads or writes these pages is still running; the
- * daemon may reuse them at once. Steps of one lane end in order (KVP_FAILED_PRECONDITION otherwise).
- * A step that is not ready may be ended too (with discard), which cancels it. Discard drops the
- * tokens of later open steps of the same sequences with it. */
+ * daemon may reuse them at once. Steps of one lane end in order (KVP_FAILED_PRECONDITION
+ * otherwise). A step that is not ready may be ended too (with discard), which cancels it. Discard
+ * drops the tokens of later open steps of the same sequences with it. */
 KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_step_end(kvp_step* step, int32_t keep_or_discard);
 
 /* ---- Helpers --------------------------------------------------------------------------------- */

@@ -1,0 +1,202 @@
+// engine_plugin/client.h
+//
+// The C ABI of kvpager.h in C++, with absl::Status. kvpager.h says what each call means; here is
+// how it is done.
+//
+//   waited   open, fork, resume, evict, durable name, compact: send, then take in answers until
+//            theirs has come or the time is over.
+//   posted   truncate, name, suspend, close, prefetch, step end: send and go on. What the daemon
+//            answers is taken in by later calls; an error is reported by the next call on that
+//            sequence (of a prefetch: by the next prefetch).
+//   steps    begin sends, wait takes in answers until the step's own has come.
+//
+// Errors. After kUnavailable the client is dead: every later call returns the same. A sequence
+// whose contents the daemon and the library can no longer agree on is broken: kFailedPrecondition
+// until it is closed. Everything else is as kvpager.h says.
+//
+// Ownership: sequences and steps belong to the client. Thread-safety: one thread at a time.
+
+#ifndef KVPAGER_ENGINE_PLUGIN_CLIENT_H_
+#define KVPAGER_ENGINE_PLUGIN_CLIENT_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "engine_plugin/digest.h"
+#include "engine_plugin/exchange.h"
+#include "engine_plugin/link.h"
+#include "engine_plugin/sequence.h"
+#include "engine_plugin/step.h"
+#include "ipc/deadline.h"
+#include "memmgr/base/geometry.h"
+#include "memmgr/base/ids.h"
+
+namespace kvpager::engine {
+
+inline constexpr size_t kStepsOpenMax = 256;
+
+struct ClientOptions {
+  std::string socket_path;  // Empty: ClientSocketPath().
+  std::string pool;
+  std::string name_space;
+  std::string token;
+  std::string model;
+  std::string engine_name;
+  Geometry geometry;
+  uint64_t timeout_us = 0;
+};
+
+struct Reuse {
+  uint64_t tokens = 0;
+  std::array<uint32_t, kTierCount> hit_blocks{};
+};
+
+struct NameOptions {
+  uint32_t block_first = 0;
+  bool durable = false;
+  uint64_t timeout_us = 0;  // With durable.
+};
+
+struct PrefetchOptions {
+  Tier tier = Tier::kHbm;
+  uint64_t deadline_us = 0;
+  uint32_t priority = 0;
+};
+
+enum class KeepOrDiscard { kKeep, kDiscard };
+
+class Client {
+ public:
+  static absl::StatusOr<std::unique_ptr<Client>> Open(const ClientOptions& options);
+
+  const Geometry& geometry() const { return geometry_; }
+  const PoolInfo& pool() const { return link_->pool(); }
+  // Frame 0 of HBM, or of host memory (read-only; null if the pool has none).
+  uint8_t* frames(Tier tier) const { return tier == Tier::kHbm ? link_->hbm() : link_->host(); }
+
+  absl::StatusOr<uint64_t> OpenSequence(absl::Span<const Digest> keys, Reuse* reuse);
+  absl::StatusOr<uint64_t> Fork(uint64_t parent);
+  absl::Status Name(uint64_t sequence, absl::Span<const Digest> keys, const NameOptions& options);
+  absl::Status Truncate(uint64_t sequence, uint64_t tokens);
+  absl::Status Compact(uint64_t sequence, uint32_t lane, uint64_t base_tokens,
+                       absl::Span<const uint32_t> accepted);
+  absl::StatusOr<uint64_t> Length(uint64_t sequence);
+  absl::Status Suspend(uint64_t sequence);
+  absl::Status Resume(uint64_t sequence);
+  absl::Status Prefetch(uint64_t sequence, const PrefetchOptions& options);
+  absl::Status PrefetchKeys(absl::Span<const Digest> keys, const PrefetchOptions& options);
+  absl::Status Evict(uint64_t sequence, Tier tier);
+  absl::Status Close(uint64_t sequence);
+
+  absl::StatusOr<Step*> BeginStep(uint32_t lane, StepResidency residency,
+                                  absl::Span<const StepEntryRequest> entries);
+  absl::Status WaitStep(Step* step, uint64_t timeout_us);
+  // The lists of `group`; valid until the next call for this step. REQUIRES: tier is HBM or host.
+  absl::StatusOr<const ViewLists*> ViewStep(Step* step, uint32_t group, Tier tier);
+  absl::StatusOr<StepTimes> TimesOfStep(const Step* step);
+  absl::Status EndStep(Step* step, KeepOrDiscard keep_or_discard);
+
+ private:
+  // Rows at and after this token are rewritten in place; none: all ones.
+  static constexpr uint64_t kNoRewrite = ~uint64_t{0};
+
+  Client(std::unique_ptr<Link> link, const ClientOptions& options)
+      : geometry_(options.geometry),
+        timeout_us_(options.timeout_us),
+        link_(std::move(link)),
+        exchange_(*link_) {}
+
+  // ---- Answers (client_answers.cc) ----
+  absl::Status Die(absl::Status why);
+  absl::Status Alive();                              // Takes in what has come, without waiting.
+  absl::Status TakeInOne(const Deadline& deadline);  // kDeadlineExceeded: nothing came.
+  absl::Status WaitForRoom(const Deadline& deadline);
+  // Takes in answers until that of `request` has come, and returns it.
+  absl::StatusOr<Answer> Await(uint64_t request, const Deadline& deadline);
+  absl::Status Dispatch(Arrival arrival);
+  absl::Status ApplyUpdates(const Arrival& arrival);
+  absl::Status HandleStepAnswer(const Arrival& arrival);
+  void HandlePostedError(const Arrival& arrival);
+  absl::Status HandleNewSequence(const Arrival& arrival);
+
+  // ---- Tokens that go away (client_answers.cc) ----
+  // The step's answer was an error: its tokens, and those of later steps on top of them, are gone.
+  absl::Status FailStep(Step* step, const absl::Status& why);
+  // Blocks were lost: only `tokens_good` are left, less what open steps had put on top.
+  absl::Status CutSequence(Sequence* sequence, uint64_t tokens_good, const Step* reported_by);
+  enum class Readers { kKeep, kDrop };
+  // The sequence ends at `tokens`; entries of steps after `after` that built on what is gone are
+  // dropped with `why`. True if there was one.
+  bool RollBack(Sequence* sequence, uint64_t tokens, const Step* after, Readers readers,
+                const absl::Status& why);
+  void RollBackForks(const Sequence* parent, uint64_t tokens);
+
+  // ---- Requests (client_requests.cc) ----
+  enum class Accept { kNo, kYes };
+  absl::Status PostTruncate(Sequence* sequence, uint64_t tokens, Ticket ticket, Accept accept);
+  absl::Status PostClose(uint64_t id);
+  absl::StatusOr<uint64_t> SendOpen(absl::Span<const Digest> keys, const Pending& pending);
+  absl::StatusOr<uint64_t> SendExtend(uint64_t id, absl::Span<const Digest> keys);
+  absl::StatusOr<uint64_t> SendFork(uint64_t parent, Ticket after, const Pending& pending);
+  absl::Status SendSuspend(const Sequence* sequence);
+  absl::StatusOr<uint64_t> SendResume(uint64_t id);
+  absl::StatusOr<uint64_t> SendEvict(uint64_t id, Tier tier);
+  absl::StatusOr<uint64_t> SendStepCancel(Ticket cancelled);
+  absl::Status PostStepEnd(Ticket ticket);
+  absl::StatusOr<uint64_t> SendName(Sequence* sequence, uint32_t block_first,
+                                    absl::Span<const Digest> keys, bool durable);
+  absl::StatusOr<uint64_t> SendStepBegin(Step* step, uint64_t rewrite_from_tokens);
+  absl::StatusOr<uint64_t> SendPrefetch(uint64_t id, absl::Span<const Digest> keys,
+                                        const PrefetchOptions& options);
+
+  // ---- Sequences (client_sequences.cc) ----
+  // The sequence of a handle, alive, not broken, without a remembered error.
+  absl::StatusOr<Sequence*> Usable(uint64_t handle);
+  // Waits until a fork that was posted has its id.
+  absl::Status Resolve(Sequence* sequence, const Deadline& deadline);
+  absl::StatusOr<Answer> ExtendWhileHit(uint64_t handle, absl::Span<const Digest> keys,
+                                        Answer answer, const Deadline& deadline);
+  Sequence* FindById(uint64_t id) const;
+  Sequence* FindByHandle(uint64_t handle) const;
+
+  // ---- Steps (client_steps.cc) ----
+  absl::StatusOr<std::vector<StepEntry>> CheckEntries(uint32_t lane,
+                                                      absl::Span<const StepEntryRequest> entries);
+  absl::Status CheckEntry(uint32_t lane, size_t index, const StepEntryRequest& entry,
+                          const Sequence& sequence) const;
+  absl::StatusOr<Step*> BeginChecked(uint32_t lane, StepResidency residency,
+                                     std::vector<StepEntry> entries, uint64_t rewrite_from_tokens);
+  absl::Status EndNow(Step* step, KeepOrDiscard keep_or_discard);
+  absl::Status CancelPending(Step* step);
+  absl::Status EndReady(Step* step, KeepOrDiscard keep_or_discard);
+  absl::Status SendHeldNames(Sequence* sequence, Ticket ended);
+  void Remove(Step* step);
+
+  // ---- Compaction (client_compact.cc) ----
+  absl::Status MoveRows(Step* step, uint64_t base_tokens, absl::Span<const uint32_t> accepted);
+
+  const Geometry geometry_;
+  const uint64_t timeout_us_;
+  std::unique_ptr<Link> link_;
+  Exchange exchange_;
+  absl::Status dead_;
+  absl::Status prefetch_error_;
+  std::unordered_map<uint64_t, std::unique_ptr<Sequence>> sequences_;  // By handle.
+  std::unordered_map<uint64_t, Sequence*> sequences_by_id_;
+  std::unordered_map<uint64_t, Answer> awaited_;  // Answers that Await has yet to fetch.
+  uint64_t fork_handle_newest_ = 0;
+  Lanes lanes_;
+};
+
+}  // namespace kvpager::engine
+
+#endif  // KVPAGER_ENGINE_PLUGIN_CLIENT_H_

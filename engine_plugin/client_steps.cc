@@ -1,0 +1,257 @@
+// engine_plugin/client_steps.cc
+//
+// Steps: begin, wait, view, end.
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine_plugin/client.h"
+#include "engine_plugin/view.h"
+#include "memmgr/base/check.h"
+#include "memmgr/base/status_macros.h"
+#include "memmgr/base/units.h"
+
+namespace kvpager::engine {
+namespace {
+
+absl::Status BadEntry(size_t index, const std::string& what) {
+  return absl::InvalidArgumentError(absl::StrCat("entry ", index, ": ", what));
+}
+
+// The index of a sequence that is named twice, or entries.size().
+size_t FindTwice(absl::Span<const StepEntryRequest> entries) {
+  std::vector<std::pair<uint64_t, size_t>> named;
+  named.reserve(entries.size());
+  for (size_t i = 0; i < entries.size(); ++i) named.emplace_back(entries[i].sequence, i);
+  std::sort(named.begin(), named.end());
+  for (size_t i = 1; i < named.size(); ++i) {
+    if (named[i - 1].first == named[i].first) return named[i].second;
+  }
+  return entries.size();
+}
+
+}  // namespace
+
+absl::StatusOr<Step*> Client::BeginStep(uint32_t lane, StepResidency residency,
+                                        absl::Span<const StepEntryRequest> entries) {
+  KVP_CHECK_LT(lane, kLaneCount);
+  KVP_RETURN_IF_ERROR(Alive());
+  KVP_ASSIGN_OR_RETURN(std::vector<StepEntry> checked, CheckEntries(lane, entries));
+  return BeginChecked(lane, residency, std::move(checked), kNoRewrite);
+}
+
+absl::StatusOr<std::vector<StepEntry>> Client::CheckEntries(
+    uint32_t lane, absl::Span<const StepEntryRequest> entries) {
+  if (entries.empty()) return absl::InvalidArgumentError("a step needs at least one entry");
+  if (entries.size() > pool().entries_per_step_max) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(entries.size(), " entries in one step; this pool allows ",
+                     pool().entries_per_step_max, ": split the batch"));
+  }
+  if (const size_t twice = FindTwice(entries); twice < entries.size()) {
+    return BadEntry(twice, absl::StrCat("sequence ", entries[twice].sequence,
+                                        " is in this step already; name it once"));
+  }
+  std::vector<StepEntry> checked(entries.size());
+  for (size_t i = 0; i < entries.size(); ++i) {
+    KVP_ASSIGN_OR_RETURN(Sequence * sequence, Usable(entries[i].sequence));
+    KVP_RETURN_IF_ERROR(Resolve(sequence, Deadline::AfterUs(timeout_us_)));
+    KVP_RETURN_IF_ERROR(CheckEntry(lane, i, entries[i], *sequence));
+    checked[i].request = entries[i];
+    checked[i].sequence = sequence;
+  }
+  // Lengths last: while forks were waited for above, losses may have come in.
+  for (StepEntry& entry : checked) entry.begin_tokens = entry.sequence->length_tokens();
+  return checked;
+}
+
+absl::Status Client::CheckEntry(uint32_t lane, size_t index, const StepEntryRequest& entry,
+                                const Sequence& sequence) const {
+  if (sequence.suspended) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("entry ", index, ": the sequence is suspended; resume it first"));
+  }
+  if (sequence.in_step() && sequence.newest_ticket().lane != lane) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "entry ", index, ": the sequence is in a step of lane ", sequence.newest_ticket().lane,
+        "; steps overlap on one lane only: use that one, or end the step first"));
+  }
+  if (entry.group_first >= pool().num_groups) {
+    return BadEntry(index, absl::StrCat("first_group ", entry.group_first, " of a pool with ",
+                                        pool().num_groups, " groups"));
+  }
+  if (entry.group_count == 0) {
+    return BadEntry(index, "num_groups is 0; KVP_ALL means all of them");
+  }
+  if (entry.block_count == 0 && entry.append_tokens == 0) {
+    return BadEntry(index, "num_blocks is 0 and nothing is appended; KVP_ALL means all of them");
+  }
+  const uint64_t end_tokens = sequence.length_tokens() + entry.append_tokens;
+  const uint64_t blocks = CeilDiv(end_tokens, geometry_.page_tokens);
+  if (blocks > pool().blocks_max) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("entry ", index, ": a sequence of ", end_tokens, " tokens needs ", blocks,
+                     " blocks; all tiers of this pool together have ", pool().blocks_max));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Step*> Client::BeginChecked(uint32_t lane, StepResidency residency,
+                                           std::vector<StepEntry> entries,
+                                           uint64_t rewrite_from_tokens) {
+  if (lanes_.open_count() >= kStepsOpenMax) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(kStepsOpenMax, " steps of this client are open; end some of them"));
+  }
+  auto made = std::make_unique<Step>(lanes_.NextTicket(lane), residency, std::move(entries));
+  KVP_ASSIGN_OR_RETURN(const uint64_t request, SendStepBegin(made.get(), rewrite_from_tokens));
+  Step* step = lanes_.Add(std::move(made));
+  step->request = request;
+  for (const StepEntry& entry : step->entries()) {
+    entry.sequence->set_length_tokens(entry.end_tokens());
+    entry.sequence->open_steps().push_back(step);
+  }
+  return step;
+}
+
+absl::Status Client::WaitStep(Step* step, uint64_t timeout_us) {
+  const Deadline deadline = Deadline::AfterUs(timeout_us);
+  while (step->state() == StepState::kPending) {
+    const absl::Status taken = TakeInOne(deadline);
+    if (absl::IsDeadlineExceeded(taken)) {
+      return absl::DeadlineExceededError(
+          absl::StrCat("the step is not ready after ", timeout_us,
+                       " us; wait again, end other steps, or end this one with discard"));
+    }
+    KVP_RETURN_IF_ERROR(taken);
+  }
+  if (step->state() == StepState::kFailed) return step->failure();
+  return step->dropped_why();
+}
+
+absl::StatusOr<const ViewLists*> Client::ViewStep(Step* step, uint32_t group, Tier tier) {
+  if (step->state() != StepState::kReady) {
+    return absl::FailedPreconditionError(
+        "the step is not ready; views come after kvp_step_wait has returned KVP_OK");
+  }
+  KVP_RETURN_IF_ERROR(step->dropped_why());
+  if (group >= pool().num_groups) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("group ", group, " of a pool with ", pool().num_groups, " groups"));
+  }
+  // In a SPLIT step a page may gain a frame in HBM meanwhile: what was listed once is kept.
+  const bool split = step->residency() == StepResidency::kSplit;
+  const size_t slot = split ? group : 0;
+  if (step->views.size() <= slot) step->views.resize(slot + 1);
+  std::unique_ptr<Step::Views>& views = step->views[slot];
+  if (views == nullptr || !split) {
+    if (views == nullptr) views = std::make_unique<Step::Views>();
+    ViewOptions options;
+    options.page_table = &link_->page_table();
+    options.page_tokens = geometry_.page_tokens;
+    options.frames_hbm = pool().frames_hbm;
+    options.frames_host = pool().frames_host;
+    options.group = group;
+    options.residency = step->residency();
+    const absl::Status built = BuildView(options, step->entries(), views->device, views->host);
+    if (!built.ok()) {
+      views.reset();
+      return built;
+    }
+  }
+  return tier == Tier::kHbm ? &views->device : &views->host;
+}
+
+absl::StatusOr<StepTimes> Client::TimesOfStep(const Step* step) {
+  if (step->state() != StepState::kReady) {
+    return absl::FailedPreconditionError(
+        "the step is not ready; its times come after kvp_step_wait has returned KVP_OK");
+  }
+  return step->times();
+}
+
+absl::Status Client::EndStep(Step* step, KeepOrDiscard keep_or_discard) {
+  Alive().IgnoreError();  // What has come decides how the step ends; the end goes on regardless.
+  const uint32_t lane = step->ticket().lane;
+  if (!lanes_.is_oldest(step)) {
+    step->ended_early = true;
+    return absl::FailedPreconditionError(absl::StrCat(
+        "step ", step->ticket().number, " of lane ", lane,
+        " was ended before an older step of its lane; it is discarded when its turn comes"));
+  }
+  const absl::Status ended = EndNow(step, keep_or_discard);
+  for (Step* next = lanes_.oldest(lane); next != nullptr && next->ended_early;
+       next = lanes_.oldest(lane)) {
+    EndNow(next, KeepOrDiscard::kDiscard).IgnoreError();
+  }
+  return ended;
+}
+
+absl::Status Client::EndNow(Step* step, KeepOrDiscard keep_or_discard) {
+  absl::Status result;
+  if (step->state() == StepState::kPending) {
+    result = CancelPending(step);
+    if (result.ok() && keep_or_discard == KeepOrDiscard::kKeep) {
+      result = absl::FailedPreconditionError(
+          "a step that was not ready cannot be kept; it was cancelled");
+    }
+    if (step->state() == StepState::kReady) {
+      const absl::Status ended = EndReady(step, KeepOrDiscard::kDiscard);
+      if (result.ok()) result = ended;
+    }
+  } else if (step->state() == StepState::kReady) {
+    result = EndReady(step, keep_or_discard);
+  } else if (keep_or_discard == KeepOrDiscard::kKeep) {
+    result = step->failure();
+  }
+  for (const StepEntry& entry : step->entries()) {
+    const absl::Status sent = SendHeldNames(entry.sequence, step->ticket());
+    if (result.ok()) result = sent;
+  }
+  Remove(step);
+  return result;
+}
+
+absl::Status Client::CancelPending(Step* step) {
+  KVP_RETURN_IF_ERROR(dead_);
+  const Deadline deadline = Deadline::AfterUs(timeout_us_);
+  KVP_ASSIGN_OR_RETURN(const uint64_t request, SendStepCancel(step->ticket()));
+  absl::Status cancelled = Await(request, deadline).status();
+  while (cancelled.ok() && step->state() == StepState::kPending) cancelled = TakeInOne(deadline);
+  if (step->state() != StepState::kPending) return absl::OkStatus();  // Cancelled, or ready.
+  // Its pages are in a state that we cannot know: nothing that follows could be trusted.
+  return Die(
+      absl::UnavailableError(absl::StrCat("the daemon did not cancel a step (", cancelled.message(),
+                                          "); close this client and open a new one")));
+}
+
+absl::Status Client::EndReady(Step* step, KeepOrDiscard keep_or_discard) {
+  KVP_RETURN_IF_ERROR(dead_);
+  KVP_RETURN_IF_ERROR(PostStepEnd(step->ticket()));
+  if (keep_or_discard == KeepOrDiscard::kDiscard) {
+    for (StepEntry& entry : step->entries()) {
+      if (entry.dropped || entry.request.append_tokens == 0) continue;
+      entry.dropped = true;
+      RollBack(entry.sequence, entry.begin_tokens, step, Readers::kKeep, absl::OkStatus());
+      KVP_RETURN_IF_ERROR(PostTruncate(entry.sequence, entry.sequence->length_tokens(),
+                                       entry.sequence->newest_ticket(), Accept::kNo));
+    }
+  }
+  return keep_or_discard == KeepOrDiscard::kKeep ? step->dropped_why() : absl::OkStatus();
+}
+
+void Client::Remove(Step* step) {
+  for (const StepEntry& entry : step->entries()) {
+    std::vector<Step*>& open = entry.sequence->open_steps();
+    open.erase(std::remove(open.begin(), open.end(), step), open.end());
+  }
+  if (Pending* pending = exchange_.Find(step->request); pending != nullptr) {
+    KVP_CHECK(!dead_.ok());  // Only then is a step removed without its answer.
+    pending->step = nullptr;
+  }
+  lanes_.Remove(step);
+}
+
+}  // namespace kvpager::engine

@@ -1,0 +1,128 @@
+// engine_plugin/exchange.h
+//
+// Requests and their answers: numbers each request, keeps the number of unanswered ones bounded,
+// and pairs every answer with what was asked, in whatever order answers come.
+//
+// Requests go out in the order they were queued, with one exception: *urgent* ones, which let steps
+// go (StepEnd, StepCancel), pass those that wait for room. Otherwise requests that the daemon
+// defers until a step ends could keep that very end from being sent.
+//
+// Ownership: borrows the link. Thread-safety: one thread at a time. Errors: kUnavailable the daemon
+// is gone or sent something that cannot be read; this is final.
+
+#ifndef KVPAGER_ENGINE_PLUGIN_EXCHANGE_H_
+#define KVPAGER_ENGINE_PLUGIN_EXCHANGE_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine_plugin/link.h"
+#include "engine_plugin/step.h"
+#include "ipc/deadline.h"
+#include "ipc/wire.h"
+#include "memmgr/base/ids.h"
+
+namespace kvpager::engine {
+
+inline constexpr size_t kUnansweredMax = 256;        // Beside urgent requests.
+inline constexpr size_t kUnansweredUrgentMax = 512;  // All together; below the high-water mark.
+
+// What is now at and after `block_position` of a sequence.
+struct SequenceUpdate {
+  uint64_t sequence = 0;  // The daemon's id.
+  uint64_t length_tokens = 0;
+  uint32_t block_position = 0;
+  std::vector<BlockRun> runs;
+};
+
+struct Answer {
+  absl::Status status;
+  uint64_t sequence = 0;
+  uint64_t tokens = 0;
+  std::array<uint32_t, kTierCount> hit_blocks{};
+  Ticket ticket;
+  StepTimes times;
+  std::vector<SequenceUpdate> updates;
+};
+
+// What an answer needs to be understood.
+struct Pending {
+  MessageType type = MessageType{0};
+  uint64_t sequence = 0;  // Handle.
+  uint64_t tokens = 0;    // Truncate: what was asked for.
+  Step* step = nullptr;   // StepBegin.
+  bool urgent = false;
+  bool awaited = false;    // Somebody fetches the answer.
+  bool abandoned = false;  // Whoever waited for it gave up.
+};
+
+struct Arrival {
+  uint64_t request = 0;  // 0: a notice.
+  Pending pending;
+  Answer answer;
+};
+
+class Exchange {
+ public:
+  explicit Exchange(Link& link) : link_(link) {}
+
+  // An empty builder for the next request's body.
+  flatbuffers::FlatBufferBuilder& builder() {
+    builder_.Clear();
+    return builder_;
+  }
+
+  // Queues a request whose body was made with builder(), sends what may be sent, and returns its
+  // number. kInvalidArgument if it is too large for a message; nothing was queued then.
+  template <typename Table>
+  absl::StatusOr<uint64_t> Queue(flatbuffers::Offset<Table> root, Pending pending) {
+    pending.type = kMessageTypeOf<Table>;
+    MessageBytes bytes;
+    absl::Status encoded =
+        EncodeMessage<Table>(request_newest_ + 1, link_.session(), builder_, root, bytes);
+    if (!encoded.ok()) return encoded;
+    return Enqueue(std::move(bytes), pending);
+  }
+
+  // Sends what may be sent now; never waits.
+  absl::Status Flush();
+
+  // The next answer or notice; nullopt if none came before the deadline. Flushes first.
+  absl::StatusOr<std::optional<Arrival>> Next(const Deadline& deadline);
+
+  Pending* Find(uint64_t request);
+  size_t unanswered_count() const { return pending_.size(); }
+  size_t unsent_count() const { return outbox_.size(); }
+
+ private:
+  struct Unsent {
+    uint64_t request = 0;
+    bool urgent = false;
+    MessageBytes bytes;
+  };
+
+  absl::StatusOr<uint64_t> Enqueue(MessageBytes bytes, const Pending& pending);
+  // The unsent request that may go now, or end().
+  std::deque<Unsent>::iterator NextToSend();
+  absl::StatusOr<Arrival> Decode();
+
+  Link& link_;
+  flatbuffers::FlatBufferBuilder builder_{4096};
+  std::deque<Unsent> outbox_;
+  size_t outbox_urgent_count_ = 0;
+  std::unordered_map<uint64_t, Pending> pending_;  // Unsent ones included.
+  uint64_t request_newest_ = 0;
+  MessageBytes received_;
+};
+
+}  // namespace kvpager::engine
+
+#endif  // KVPAGER_ENGINE_PLUGIN_EXCHANGE_H_

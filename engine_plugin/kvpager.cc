@@ -1,0 +1,476 @@
+// engine_plugin/kvpager.cc
+//
+// The C ABI: each function checks its arguments, calls the client and maps the status. The only
+// place where C types and C++ types meet.
+
+#include "engine_plugin/kvpager.h"
+
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
+#include "engine_plugin/client.h"
+#include "engine_plugin/pool_layout.h"
+#include "memmgr/base/geometry.h"
+#include "memmgr/base/status_macros.h"
+
+namespace engine = kvpager::engine;
+
+struct kvp_step {
+  kvp_client* client = nullptr;
+  engine::Step* step = nullptr;
+};
+
+struct kvp_client {
+  std::unique_ptr<engine::Client> client;
+  std::unordered_map<const kvp_step*, std::unique_ptr<kvp_step>> steps;
+  std::string error;
+};
+
+namespace {
+
+// Of calls that have no client to keep it.
+std::string& LastError() {
+  thread_local std::string text;
+  return text;
+}
+
+kvp_status ToCode(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return KVP_OK;
+    case absl::StatusCode::kInvalidArgument:
+      return KVP_INVALID_ARGUMENT;
+    case absl::StatusCode::kDeadlineExceeded:
+      return KVP_DEADLINE_EXCEEDED;
+    case absl::StatusCode::kNotFound:
+      return KVP_NOT_FOUND;
+    case absl::StatusCode::kPermissionDenied:
+      return KVP_PERMISSION_DENIED;
+    case absl::StatusCode::kResourceExhausted:
+      return KVP_RESOURCE_EXHAUSTED;
+    case absl::StatusCode::kFailedPrecondition:
+      return KVP_FAILED_PRECONDITION;
+    case absl::StatusCode::kAborted:
+      return KVP_ABORTED;
+    case absl::StatusCode::kUnimplemented:
+      return KVP_UNIMPLEMENTED;
+    case absl::StatusCode::kDataLoss:
+      return KVP_DATA_LOSS;
+    default:
+      return KVP_UNAVAILABLE;  // No other code is part of the protocol.
+  }
+}
+
+kvp_status Fail(kvp_client* client, const absl::Status& status) {
+  std::string& text = client != nullptr ? client->error : LastError();
+  text.assign(status.message().data(), status.message().size());
+  return ToCode(status);
+}
+
+kvp_status Finish(kvp_client* client, const absl::Status& status) {
+  return status.ok() ? KVP_OK : Fail(client, status);
+}
+
+kvp_status Invalid(kvp_client* client, std::string text) {
+  return Fail(client, absl::InvalidArgumentError(std::move(text)));
+}
+
+// struct_size of something this library reads: at least what version 1.0 had, and nothing that we
+// would ignore.
+absl::Status CheckRead(const char* what, size_t struct_size, size_t size_first, size_t size_now) {
+  if (struct_size >= size_first && struct_size <= size_now) return absl::OkStatus();
+  if (struct_size > size_now) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        what, ".struct_size is ", struct_size, "; this libkvpager knows ", size_now,
+        " bytes of it: the caller was compiled against a newer kvpager.h, update the library"));
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, ".struct_size is ", struct_size, "; set it to sizeof(", what, ")"));
+}
+
+// struct_size of something this library writes.
+absl::Status CheckWritten(const char* what, size_t struct_size, size_t size_first) {
+  if (struct_size >= size_first) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, ".struct_size is ", struct_size, "; set it to sizeof(", what, ")"));
+}
+
+absl::Status CheckKeys(const kvp_block_key* keys, size_t num_keys) {
+  if (keys == nullptr && num_keys > 0) {
+    return absl::InvalidArgumentError(absl::StrCat("keys is NULL, num_keys is ", num_keys));
+  }
+  for (size_t i = 0; i < num_keys; ++i) {
+    bool zero = true;
+    for (const uint8_t byte : keys[i].bytes) zero = zero && byte == 0;
+    if (zero) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("keys[", i, "] is all zero, which means \"no key\"; hash the tokens first"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckTier(int32_t tier, int32_t first, int32_t last, const char* allowed) {
+  if (tier >= first && tier <= last) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("tier is ", tier, "; it must be ", allowed));
+}
+
+std::string OrEmpty(const char* text) { return text == nullptr ? std::string() : text; }
+
+absl::Status CheckText(const char* what, const char* text) {
+  if (text != nullptr && *text != '\0') return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("options.", what, " is NULL or empty"));
+}
+
+absl::StatusOr<engine::ClientOptions> ToOptions(const kvp_client_options* options) {
+  if (options == nullptr) return absl::InvalidArgumentError("options is NULL");
+  KVP_RETURN_IF_ERROR(CheckRead("kvp_client_options", options->struct_size,
+                                sizeof(kvp_client_options), sizeof(kvp_client_options)));
+  if (options->abi_version >> 16 != KVP_ABI_MAJOR) {
+    return absl::UnimplementedError(absl::StrCat(
+        "options.abi_version says ", options->abi_version >> 16, ".", options->abi_version & 0xffff,
+        "; this libkvpager is ", KVP_ABI_MAJOR, ".", KVP_ABI_MINOR,
+        ": compile against its kvpager.h, or load the library that fits"));
+  }
+  KVP_RETURN_IF_ERROR(CheckText("pool", options->pool));
+  KVP_RETURN_IF_ERROR(CheckText("model", options->model));
+  if (options->timeout_us == 0) {
+    return absl::InvalidArgumentError(
+        "options.timeout_us is 0; say how long a call may wait for the daemon");
+  }
+  if (options->geometry == nullptr) return absl::InvalidArgumentError("options.geometry is NULL");
+  const kvp_geometry& geometry = *options->geometry;
+  KVP_RETURN_IF_ERROR(
+      CheckRead("kvp_geometry", geometry.struct_size, sizeof(kvp_geometry), sizeof(kvp_geometry)));
+  engine::ClientOptions result;
+  KVP_ASSIGN_OR_RETURN(result.geometry, engine::ToGeometry(geometry));
+  result.socket_path = OrEmpty(options->socket_path);
+  result.pool = options->pool;
+  result.name_space = OrEmpty(options->name_space);
+  result.token = OrEmpty(options->token);
+  result.model = options->model;
+  result.engine_name = OrEmpty(options->engine_name);
+  result.timeout_us = options->timeout_us;
+  return result;
+}
+
+absl::StatusOr<std::vector<engine::StepEntryRequest>> ToEntries(const kvp_step_entry* entries,
+                                                                size_t num_entries) {
+  if (entries == nullptr || num_entries == 0) {
+    return absl::InvalidArgumentError("a step needs at least one entry");
+  }
+  std::vector<engine::StepEntryRequest> result;
+  result.reserve(num_entries);
+  for (size_t i = 0; i < num_entries; ++i) {
+    const kvp_step_entry& entry = entries[i];
+    if (entry.draft > 1) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("entry ", i, ": draft is ", entry.draft, "; it must be 0 or 1"));
+    }
+    engine::StepEntryRequest request;
+    request.sequence = entry.seq;
+    request.append_tokens = entry.append_tokens;
+    request.draft = entry.draft == 1;
+    request.group_first = entry.first_group;
+    request.group_count = entry.num_groups;
+    request.block_first = entry.first_block;
+    request.block_count = entry.num_blocks;
+    result.push_back(request);
+  }
+  return result;
+}
+
+}  // namespace
+
+// ---- Client -------------------------------------------------------------------------------------
+
+uint32_t kvp_abi_version(void) { return KVP_ABI_MAJOR << 16 | KVP_ABI_MINOR; }
+
+kvp_status kvp_client_open(const kvp_client_options* options, kvp_client** client) {
+  if (client == nullptr) return Invalid(nullptr, "client is NULL; nowhere to put the handle");
+  *client = nullptr;
+  absl::StatusOr<engine::ClientOptions> checked = ToOptions(options);
+  if (!checked.ok()) return Fail(nullptr, checked.status());
+  absl::StatusOr<std::unique_ptr<engine::Client>> opened = engine::Client::Open(*checked);
+  if (!opened.ok()) return Fail(nullptr, opened.status());
+  auto made = std::make_unique<kvp_client>();
+  made->client = *std::move(opened);
+  *client = made.release();
+  return KVP_OK;
+}
+
+void kvp_client_close(kvp_client* client) { delete client; }
+
+const char* kvp_client_error(const kvp_client* client) {
+  return client == nullptr ? "client is NULL" : client->error.c_str();
+}
+
+const char* kvp_last_error(void) { return LastError().c_str(); }
+
+kvp_status kvp_client_pool_info(kvp_client* client, kvp_pool_info* info) {
+  if (client == nullptr) return Invalid(nullptr, "client is NULL");
+  if (info == nullptr) return Invalid(client, "info is NULL");
+  const absl::Status size = CheckWritten("kvp_pool_info", info->struct_size, sizeof(kvp_pool_info));
+  if (!size.ok()) return Fail(client, size);
+  const uint32_t struct_size = info->struct_size;
+  *info = engine::PoolInfoOf(client->client->pool(), client->client->geometry());
+  info->struct_size = struct_size;
+  return KVP_OK;
+}
+
+kvp_status kvp_client_layer(kvp_client* client, int32_t tier, uint32_t layer, void** k_data,
+                            void** v_data) {
+  if (client == nullptr) return Invalid(nullptr, "client is NULL");
+  if (k_data == nullptr || v_data == nullptr) {
+    return Invalid(client, "k_data or v_data is NULL; nowhere to put the addresses");
+  }
+  const absl::Status tier_ok =
+      CheckTier(tier, KVP_TIER_HBM, KVP_TIER_HOST, "KVP_TIER_HBM or KVP_TIER_HOST");
+  if (!tier_ok.ok()) return Fail(client, tier_ok);
+  const kvpager::Geometry& geometry = client->client->geometry();
+  if (layer >= geometry.num_layers) {
+    return Invalid(
+        client, absl::StrCat("layer ", layer, " of a model with ", geometry.num_layers, " layers"));
+  }
+  uint8_t* frames = client->client->frames(static_cast<kvpager::Tier>(tier));
+  if (frames == nullptr) {
+    return Fail(client, absl::FailedPreconditionError("this pool has no frames in host memory"));
+  }
+  uint8_t* k = frames + (layer % geometry.layers_per_page) * geometry.layer_bytes();
+  *k_data = k;
+  *v_data = k + geometry.k_bytes();
+  return KVP_OK;
+}
+
+// ---- Sequences ----------------------------------------------------------------------------------
+
+kvp_status kvp_seq_open(kvp_client* client, const kvp_block_key* keys, size_t num_keys,
+                        kvp_seq* seq, kvp_reuse* reuse) {
+  if (client == nullptr) return Invalid(nullptr, "client is NULL");
+  if (seq == nullptr) return Invalid(client, "seq is NULL; nowhere to put the handle");
+  absl::Status checked = CheckKeys(keys, num_keys);
+  if (checked.ok() && reuse != nullptr) {
+    checked = CheckWritten("kvp_reuse", reuse->struct_size, sizeof(kvp_reuse));
+  }
+  if (!checked.ok()) return Fail(client, checked);
+  engine::Reuse found;
+  const auto opened = client->client->OpenSequence({keys, num_keys}, &found);
+  if (!opened.ok()) return Fail(client, opened.status());
+  *seq = *opened;
+  if (reuse != nullptr) {
+    reuse->tokens = static_cast<uint32_t>(found.tokens);
+    for (int tier = 0; tier < KVP_TIER_COUNT; ++tier) {
+      reuse->hit_blocks[tier] = found.hit_blocks[static_cast<size_t>(tier)];
+    }
+  }
+  return KVP_OK;
+}
+
+kvp_status kvp_seq_fork(kvp_client* client, kvp_seq parent, kvp_seq* child) {
+  if (client == nullptr) return Invalid(nullptr, "client is NULL");
+  if (child == nullptr) return Invalid(client, "child is NULL; nowhere to put the handle");
+  const auto forked = client->client->Fork(parent);
+  if (!forked.ok()) return Fail(client, forked.status());
+  *child = *forked;
+  return KVP_OK;
+}
+
+kvp_status kvp_seq_name(kvp_client* client, kvp_seq seq, uint32_t first_block,
+                        const kvp_block_key* keys, size_t num_keys, uint32_t flags,
+                        uint64_t timeout_us) {
+  if (client == nullptr) return Invalid(nullptr, "client is NULL");
+  const absl::Status checked = CheckKeys(keys, num_keys);
+  if (!checked.ok()) return Fail(client, checked);
+  if ((flags & ~uint32_t{KVP_NAME_DURABLE}) != 0) {
+    return Invalid(client, absl::StrCat("flags is ", flags, "; only KVP_NAME_DURABLE is known"));
+  }
+  const bool durable = (flags & KVP_NAME_DURABLE) != 0;
+  if (durable && timeout_us == 0) {
+    return Invalid(client, "timeout_us is 0; a durable name waits for the disk, say how long");
+  }
+  engine::NameOptions options;
+  options.block_first = first_block;
+  options.durable = durable;
+  options.timeout_us = timeout_us;
+  return Finish(client, client->client->Name(seq, {keys, num_keys}, options));
+}
+
+kvp_status kvp_seq_truncate(kvp_client* client, kvp_seq seq, uint64_t tokens) {
+  if (client == nullptr) return Invalid(nullptr, "client is NULL");
+  return Finish(client, client->client->Truncate(seq, tokens));
+}
+
+kvp_status kvp_seq_compact(kvp_client* client, kvp_seq seq, uint32_t lane, uint64_t base_tokens,
+                           const uint32_t* accepted, size_t num_accepted) {
+  if (client == nullptr) return Invalid(nullptr, "client is NULL");
+  if (accepted == nullptr && num_accepted > 0) {
+    return Invalid(client, absl::StrCat("accepted is NULL, num_accepted is ", num_accepted));
+  }
+  if (lane >= engine::kLaneCount) {
+    return Invalid(client, absl::StrCat("lane is ", lane, "; lanes are 0 to 7"));
+  }
+  return Finish(client, client->client->Compact(seq, lane, base_tokens, {accepted, num_accepted}));
+}
+
+kvp_status kvp_seq_length(kvp_client* client, kvp_seq seq, uint64_t* tokens) {
+  if (client == nullptr) return Invalid(nullptr, "client is NULL");
+  if (tokens == nullptr) return Invalid(client, "tokens is NULL; nowhere to put the length");
+  const auto length = client->client->Length(seq);
+  if (!length.ok()) return Fail(client, length.status());
+  *tokens = *length;
+  return KVP_OK;
+}
+
+kvp_status kvp_seq_suspend(kvp_client* client, kvp_seq seq) {
+  if (client == nullptr) return Invalid(nullptr, "client is NULL");
+  return Finish(client, client->client->Suspend(seq));
+}
+
+kvp_status kvp_seq_resume(kvp_client* client, kvp_seq seq) {
+  if (client == nullptr) return Invalid(nullptr, "client is NULL");
+  return Finish(client, client->client->Resume(seq));
+}
+
+kvp_status kvp_seq_prefetch(kvp_client* client, kvp_seq seq, int32_t tier, uint64_t deadline_us,
+                            uint32_t priority) {
+  if (client == nullptr) return Invalid(nullptr, "client is NULL");
+  const absl::Status tier_ok =
+      CheckTier(tier, KVP_TIER_HBM, KVP_TIER_HOST, "KVP_TIER_HBM or KVP_TIER_HOST");
+  if (!tier_ok.ok()) return Fail(client, tier_ok);
+  const engine::PrefetchOptions options{static_cast<kvpager::Tier>(tier), deadline_us, priority};
+  return Finish(client, client->client->Prefetch(seq, options));
+}
+
+kvp_status kvp_prefetch_keys(kvp_client* client, const kvp_block_key* keys, size_t num_keys,
+                             int32_t tier, uint64_t deadline_us, uint32_t priority) {
+  if (client == nullptr) return Invalid(nullptr, "client is NULL");
+  absl::Status checked = CheckKeys(keys, num_keys);
+  if (checked.ok()) {
+    checked = CheckTier(tier, KVP_TIER_HBM, KVP_TIER_HOST, "KVP_TIER_HBM or KVP_TIER_HOST");
+  }
+  if (!checked.ok()) return Fail(client, checked);
+  const engine::PrefetchOptions options{static_cast<kvpager::Tier>(tier), deadline_us, priority};
+  return Finish(client, client->client->PrefetchKeys({keys, num_keys}, options));
+}
+
+kvp_status kvp_seq_evict(kvp_client* client, kvp_seq seq, int32_t tier) {
+  if (client == nullptr) return Invalid(nullptr, "client is NULL");
+  const absl::Status tier_ok =
+      CheckTier(tier, KVP_TIER_HOST, KVP_TIER_NVME, "KVP_TIER_HOST or KVP_TIER_NVME");
+  if (!tier_ok.ok()) return Fail(client, tier_ok);
+  return Finish(client, client->client->Evict(seq, static_cast<kvpager::Tier>(tier)));
+}
+
+kvp_status kvp_seq_close(kvp_client* client, kvp_seq seq) {
+  if (client == nullptr) return Invalid(nullptr, "client is NULL");
+  return Finish(client, client->client->Close(seq));
+}
+
+// ---- Steps --------------------------------------------------------------------------------------
+
+kvp_status kvp_step_begin(kvp_client* client, const kvp_step_options* options,
+                          const kvp_step_entry* entries, size_t num_entries, kvp_step** step) {
+  if (client == nullptr) return Invalid(nullptr, "client is NULL");
+  if (step == nullptr) return Invalid(client, "step is NULL; nowhere to put the handle");
+  *step = nullptr;
+  uint32_t lane = 0;
+  uint32_t residency = KVP_RESIDENT;
+  if (options != nullptr) {
+    const absl::Status size = CheckRead("kvp_step_options", options->struct_size,
+                                        sizeof(kvp_step_options), sizeof(kvp_step_options));
+    if (!size.ok()) return Fail(client, size);
+    lane = options->lane;
+    residency = options->residency;
+  }
+  if (lane >= engine::kLaneCount) {
+    return Invalid(client, absl::StrCat("options.lane is ", lane, "; lanes are 0 to 7"));
+  }
+  if (residency == KVP_STREAMED) {
+    return Fail(client, absl::UnimplementedError(
+                            "KVP_STREAMED steps are not in this version; read a long sequence in "
+                            "ranges of groups or blocks, or with KVP_SPLIT"));
+  }
+  if (residency != KVP_RESIDENT && residency != KVP_SPLIT) {
+    return Invalid(client, absl::StrCat("options.residency is ", residency,
+                                        "; it must be KVP_RESIDENT or KVP_SPLIT"));
+  }
+  const auto checked = ToEntries(entries, num_entries);
+  if (!checked.ok()) return Fail(client, checked.status());
+  const auto begun = client->client->BeginStep(
+      lane,
+      residency == KVP_SPLIT ? engine::StepResidency::kSplit : engine::StepResidency::kResident,
+      *checked);
+  if (!begun.ok()) return Fail(client, begun.status());
+  auto made = std::make_unique<kvp_step>(kvp_step{client, *begun});
+  *step = made.get();
+  client->steps.emplace(made.get(), std::move(made));
+  return KVP_OK;
+}
+
+kvp_status kvp_step_wait(kvp_step* step, uint64_t timeout_us) {
+  if (step == nullptr) return Invalid(nullptr, "step is NULL");
+  return Finish(step->client, step->client->client->WaitStep(step->step, timeout_us));
+}
+
+kvp_status kvp_step_view(kvp_step* step, uint32_t group, int32_t tier, kvp_view* view) {
+  if (step == nullptr) return Invalid(nullptr, "step is NULL");
+  kvp_client* client = step->client;
+  if (view == nullptr) return Invalid(client, "view is NULL");
+  absl::Status checked = CheckWritten("kvp_view", view->struct_size, sizeof(kvp_view));
+  if (checked.ok()) {
+    checked = CheckTier(tier, KVP_TIER_HBM, KVP_TIER_HOST, "KVP_TIER_HBM or KVP_TIER_HOST");
+  }
+  if (!checked.ok()) return Fail(client, checked);
+  const auto lists = client->client->ViewStep(step->step, group, static_cast<kvpager::Tier>(tier));
+  if (!lists.ok()) return Fail(client, lists.status());
+  view->batch_size = static_cast<int32_t>((*lists)->last_page_len.size());
+  view->page_tokens = static_cast<int32_t>(client->client->geometry().page_tokens);
+  view->reserved = 0;
+  view->indptr = (*lists)->indptr.data();
+  view->indices = (*lists)->indices.data();
+  view->last_page_len = (*lists)->last_page_len.data();
+  view->positions = (*lists)->positions.data();
+  return KVP_OK;
+}
+
+kvp_status kvp_step_get_times(kvp_step* step, kvp_step_times* times) {
+  if (step == nullptr) return Invalid(nullptr, "step is NULL");
+  kvp_client* client = step->client;
+  if (times == nullptr) return Invalid(client, "times is NULL");
+  const absl::Status size =
+      CheckWritten("kvp_step_times", times->struct_size, sizeof(kvp_step_times));
+  if (!size.ok()) return Fail(client, size);
+  const auto measured = client->client->TimesOfStep(step->step);
+  if (!measured.ok()) return Fail(client, measured.status());
+  times->reserved = 0;
+  times->queue_ns = measured->queue_ns;
+  times->room_ns = measured->room_ns;
+  times->nvme_ns = measured->nvme_ns;
+  times->host_ns = measured->host_ns;
+  times->promoted_host_pages = measured->promoted_host_pages;
+  times->promoted_nvme_pages = measured->promoted_nvme_pages;
+  return KVP_OK;
+}
+
+kvp_status kvp_step_end(kvp_step* step, int32_t keep_or_discard) {
+  if (step == nullptr) return Invalid(nullptr, "step is NULL");
+  kvp_client* client = step->client;
+  engine::Step* ended = step->step;
+  client->steps.erase(step);
+  const bool known = keep_or_discard == KVP_STEP_KEEP || keep_or_discard == KVP_STEP_DISCARD;
+  const absl::Status status = client->client->EndStep(ended, keep_or_discard == KVP_STEP_KEEP
+                                                                 ? engine::KeepOrDiscard::kKeep
+                                                                 : engine::KeepOrDiscard::kDiscard);
+  if (!known) {
+    return Invalid(client, absl::StrCat("keep_or_discard is ", keep_or_discard,
+                                        "; it must be KVP_STEP_KEEP or KVP_STEP_DISCARD; the step "
+                                        "was discarded"));
+  }
+  return Finish(client, status);
+}

@@ -1,0 +1,122 @@
+#include "engine_plugin/link.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ipc/page_table_layout.h"
+#include "memmgr/base/status_macros.h"
+
+namespace kvpager::engine {
+namespace {
+
+// The longest piece of a wait between two looks at the heartbeat.
+constexpr uint64_t kSliceUs = 500'000;
+
+absl::Status Contradiction(std::string_view what) {
+  return absl::UnavailableError(
+      absl::StrCat("the daemon's answer to the attach contradicts itself (", std::string(what),
+                   "); is the library of the same release as the daemon?"));
+}
+
+// The numbers of the reply against each other and against what we asked for: everything later is
+// computed from them.
+absl::Status CheckPool(const PoolInfo& pool, const Geometry& geometry) {
+  if (pool.page_tokens != geometry.page_tokens) return Contradiction("page_tokens");
+  if (pool.num_groups != geometry.num_groups()) return Contradiction("num_groups");
+  if (pool.frame_bytes_hbm != geometry.frame_bytes_hbm()) return Contradiction("frame_bytes_hbm");
+  if (pool.frames_host != 0 && pool.frame_bytes_host < geometry.payload_bytes()) {
+    return Contradiction("frame_bytes_host");
+  }
+  if (pool.frames_hbm == 0 || pool.frames_hbm > kFramesPerTierMax) {
+    return Contradiction("frames_hbm");
+  }
+  if (pool.frames_host > kFramesPerTierMax) return Contradiction("frames_host");
+  if (pool.blocks_max == 0) return Contradiction("blocks_max");
+  if (pool.keys_per_command_max == 0) return Contradiction("keys_per_command_max");
+  if (pool.entries_per_step_max == 0) return Contradiction("entries_per_step_max");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ShmRegion> MapRegion(AttachClient& channel, std::string_view name, Access access,
+                                    uint64_t bytes_min) {
+  const RegionInfo* info = channel.FindRegion(name);
+  if (info == nullptr) return Contradiction(absl::StrCat("no region ", std::string(name)));
+  if (info->bytes < bytes_min) {
+    return Contradiction(absl::StrCat("the size of region ", std::string(name)));
+  }
+  const uint64_t bytes = info->bytes;
+  return ShmRegion::Map(name, channel.TakeRegion(name), bytes, access);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Link>> Link::Attach(const LinkOptions& options) {
+  KVP_ASSIGN_OR_RETURN(
+      AttachClient channel,
+      AttachClient::Attach(options.socket_path, options.attach, options.timeout_us));
+  const AttachReply& reply = channel.reply();
+  KVP_RETURN_IF_ERROR(CheckPool(reply.pool, options.attach.geometry));
+  KVP_ASSIGN_OR_RETURN(ShmRegion table_region, MapRegion(channel, kRegionPageTable,
+                                                         Access::kReadOnly, kPageTableHeaderBytes));
+  KVP_ASSIGN_OR_RETURN(PageTableReader table, PageTableReader::Create(std::move(table_region)));
+  if (table.blocks_max() != reply.pool.blocks_max || table.num_groups() != reply.pool.num_groups) {
+    return Contradiction("the page table is of another pool");
+  }
+  std::unique_ptr<Link> link(new Link(std::move(channel), std::move(table)));
+  KVP_RETURN_IF_ERROR(link->MapFrames(options.attach.geometry));
+  ZmqClientOptions connect;
+  connect.endpoint = link->channel_.reply().endpoint;
+  connect.hangup_fd = link->channel_.fd();
+  KVP_ASSIGN_OR_RETURN(link->messages_, ZmqClient::Connect(connect));
+  KVP_RETURN_IF_ERROR(link->CheckAlive());
+  return link;
+}
+
+absl::Status Link::MapFrames(const Geometry& geometry) {
+  const PoolInfo& pool_info = pool();
+  KVP_ASSIGN_OR_RETURN(hbm_, MapRegion(channel_, kRegionHbm, Access::kReadWrite,
+                                       pool_info.frames_hbm * geometry.frame_bytes_hbm()));
+  if (pool_info.frames_host != 0) {
+    KVP_ASSIGN_OR_RETURN(host_, MapRegion(channel_, kRegionHost, Access::kReadOnly,
+                                          pool_info.frames_host * pool_info.frame_bytes_host));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Link::CheckAlive() const {
+  if (page_table_.state() == PageTableState::kStopped) {
+    return absl::UnavailableError(
+        "the daemon was stopped; close this client, and open a new one when it is back");
+  }
+  if (channel_.HungUp()) {
+    return absl::UnavailableError(
+        "the daemon is gone: its socket hung up; close this client and open a new one");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Link::Send(absl::Span<const uint8_t> bytes, const Deadline& deadline) {
+  return messages_->Send(bytes, deadline);
+}
+
+absl::Status Link::Receive(const Deadline& deadline, MessageBytes& bytes) {
+  const uint64_t begin_ns = MonotonicNs();
+  while (true) {
+    const Deadline slice =
+        Deadline::AfterUs(std::min(kSliceUs, deadline.remaining_ns() / 1000 + 1));
+    const absl::Status received = messages_->Receive(deadline.passed() ? deadline : slice, bytes);
+    if (!absl::IsDeadlineExceeded(received)) return received;
+    KVP_RETURN_IF_ERROR(CheckAlive());
+    if (deadline.passed()) return received;
+    const uint64_t turned_ns = std::max(begin_ns, page_table_.heartbeat_ns());
+    if (MonotonicNs() > turned_ns + kHeartbeatLostNs) {
+      return absl::UnavailableError(
+          absl::StrCat("the daemon has not turned its loop for ", kHeartbeatLostNs / 1'000'000'000,
+                       " s: it hangs or is stopped; close this client and open a new one"));
+    }
+  }
+}
+
+}  // namespace kvpager::engine

@@ -1,0 +1,74 @@
+// engine_plugin/link.h
+//
+// The line to the daemon: the handshake, the mapped regions, and messages both ways. It knows bytes
+// and whether the daemon is alive, not what the messages mean.
+//
+// A daemon is gone when the attach socket hangs up, when its page table says that it has stopped,
+// or when it has not turned its loop for kHeartbeatLostNs although somebody waits for it. After
+// that every call is kUnavailable; what is mapped stays mapped, so kernels that run finish safely.
+//
+// Ownership: sockets and mappings; the destructor detaches. Thread-safety: one thread at a time.
+// Errors: kUnavailable the daemon is gone; Attach, whatever the daemon refuses with.
+
+#ifndef KVPAGER_ENGINE_PLUGIN_LINK_H_
+#define KVPAGER_ENGINE_PLUGIN_LINK_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "ipc/attach.h"
+#include "ipc/deadline.h"
+#include "ipc/fd_channel.h"
+#include "ipc/page_table_reader.h"
+#include "ipc/shm_region.h"
+#include "ipc/zmq_client.h"
+#include "memmgr/base/geometry.h"
+
+namespace kvpager::engine {
+
+inline constexpr uint64_t kHeartbeatLostNs = 10'000'000'000;
+
+struct LinkOptions {
+  std::string socket_path;
+  AttachRequest attach;
+  uint64_t timeout_us = 0;
+};
+
+class Link {
+ public:
+  static absl::StatusOr<std::unique_ptr<Link>> Attach(const LinkOptions& options);
+
+  const PoolInfo& pool() const { return channel_.reply().pool; }
+  const SessionToken& session() const { return channel_.reply().session; }
+  const PageTableReader& page_table() const { return page_table_; }
+  uint8_t* hbm() const { return hbm_.data(); }
+  uint8_t* host() const { return host_.data(); }  // Read-only; null where there is none.
+
+  // kUnavailable if the daemon is known to be gone. One system call.
+  absl::Status CheckAlive() const;
+
+  // kDeadlineExceeded: the queue was full all the time and nothing was sent.
+  absl::Status Send(absl::Span<const uint8_t> bytes, const Deadline& deadline);
+
+  // kDeadlineExceeded: nothing came in time.
+  absl::Status Receive(const Deadline& deadline, MessageBytes& bytes);
+
+ private:
+  Link(AttachClient channel, PageTableReader page_table)
+      : channel_(std::move(channel)), page_table_(std::move(page_table)) {}
+  absl::Status MapFrames(const Geometry& geometry);
+
+  AttachClient channel_;
+  PageTableReader page_table_;
+  ShmRegion hbm_;
+  ShmRegion host_;
+  std::unique_ptr<ZmqClient> messages_;
+};
+
+}  // namespace kvpager::engine
+
+#endif  // KVPAGER_ENGINE_PLUGIN_LINK_H_

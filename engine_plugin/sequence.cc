@@ -1,0 +1,67 @@
+#include "engine_plugin/sequence.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine_plugin/step.h"
+
+namespace kvpager::engine {
+namespace {
+
+// Blocks that the runs list, or kUnavailable if one of them cannot exist.
+absl::Status CheckRuns(absl::Span<const BlockRun> runs, uint32_t blocks_max) {
+  for (const BlockRun& run : runs) {
+    if (uint64_t{run.block_first} + run.count > blocks_max) {
+      return absl::UnavailableError(absl::StrCat(
+          "the daemon named block ", uint64_t{run.block_first} + run.count - 1, " of a pool with ",
+          blocks_max, " blocks; close this client and open a new one"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status Sequence::ApplyRuns(uint32_t block_position, absl::Span<const BlockRun> runs,
+                                 uint32_t blocks_max) {
+  if (block_position > blocks_->size()) {
+    return absl::UnavailableError(
+        absl::StrCat("the daemon described block position ", block_position,
+                     " of a sequence of which it had described ", blocks_->size(),
+                     " blocks; close this client and open a new one"));
+  }
+  if (absl::Status valid = CheckRuns(runs, blocks_max); !valid.ok()) return valid;
+  std::shared_ptr<BlockList> changed;
+  if (blocks_.use_count() == 1) {
+    changed = std::const_pointer_cast<BlockList>(std::move(blocks_));  // Nobody else looks at it.
+    changed->resize(block_position);
+  } else {
+    changed = std::make_shared<BlockList>(blocks_->begin(), blocks_->begin() + block_position);
+  }
+  for (const BlockRun& run : runs) {
+    for (uint32_t i = 0; i < run.count; ++i) {
+      changed->push_back(BlockRef{run.block_first + i, run.generation});
+    }
+  }
+  blocks_ = std::move(changed);
+  return absl::OkStatus();
+}
+
+Ticket Sequence::newest_ticket() const {
+  for (auto step = open_steps_.rbegin(); step != open_steps_.rend(); ++step) {
+    if ((*step)->state() != StepState::kFailed) return (*step)->ticket();
+  }
+  return Ticket{};
+}
+
+void Sequence::Remember(absl::Status error) {
+  if (error_.ok()) error_ = std::move(error);
+}
+
+absl::Status Sequence::TakeError() { return std::exchange(error_, absl::OkStatus()); }
+
+void Sequence::Break(absl::Status why) {
+  if (broken_.ok()) broken_ = std::move(why);
+}
+
+}  // namespace kvpager::engine

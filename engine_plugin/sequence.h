@@ -1,0 +1,111 @@
+// engine_plugin/sequence.h
+//
+// What the library knows of one sequence: which blocks it consists of, how many tokens it has, and
+// which steps of this client it takes part in.
+//
+// The block list follows the daemon: every update says what is now at and after a position. It is
+// shared with the steps that were answered while it looked like this, and copied when it changes
+// under them, so a step's view never moves.
+//
+// The length is the library's own: begin adds a step's tokens at once, so that steps may overlap;
+// discard, truncate, a failed step and a loss take tokens away.
+//
+// Units: tokens, blocks. Ownership: the client owns sequences; they outlive their open steps.
+// Thread-safety: none. Errors: kUnavailable where the daemon contradicts itself.
+
+#ifndef KVPAGER_ENGINE_PLUGIN_SEQUENCE_H_
+#define KVPAGER_ENGINE_PLUGIN_SEQUENCE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "engine_plugin/digest.h"
+#include "memmgr/base/ids.h"
+
+namespace kvpager::engine {
+
+class Step;
+
+// One block, as the daemon named it.
+struct BlockRef {
+  uint32_t block = 0;
+  uint32_t generation = 0;  // Its pages' words must show the same.
+
+  friend bool operator==(const BlockRef&, const BlockRef&) = default;
+};
+using BlockList = std::vector<BlockRef>;
+
+// Names whose blocks an open step still writes. They are sent when that step has ended with keep:
+// a discarded step must never leave a name on what it wrote.
+struct HeldName {
+  Ticket ticket;
+  uint32_t block_first = 0;
+  std::vector<Digest> keys;
+};
+
+class Sequence {
+ public:
+  Sequence(uint64_t handle, uint32_t page_tokens) : handle_(handle), page_tokens_(page_tokens) {}
+
+  uint64_t handle() const { return handle_; }
+  // The daemon's name for it; 0 while a fork waits for a step of its parent.
+  uint64_t id() const { return id_; }
+  void set_id(uint64_t id) { id_ = id; }
+
+  uint64_t length_tokens() const { return length_tokens_; }
+  void set_length_tokens(uint64_t tokens) { length_tokens_ = tokens; }
+  uint32_t page_tokens() const { return page_tokens_; }
+
+  const std::shared_ptr<const BlockList>& blocks() const { return blocks_; }
+
+  // Everything at and after `block_position` is now what the runs say. kUnavailable, and nothing
+  // changes, if that leaves a gap or names a block that does not exist.
+  absl::Status ApplyRuns(uint32_t block_position, absl::Span<const BlockRun> runs,
+                         uint32_t blocks_max);
+
+  // Steps of this client that read or write it and have not ended, oldest first, all in one lane.
+  std::vector<Step*>& open_steps() { return open_steps_; }
+  const std::vector<Step*>& open_steps() const { return open_steps_; }
+  bool in_step() const { return !open_steps_.empty(); }
+
+  // The moment behind every open step of this sequence; number 0 if there is none. A step that
+  // failed has passed.
+  Ticket newest_ticket() const;
+
+  // The first error of a posted request since the last call on this sequence; taking it clears it.
+  void Remember(absl::Status error);
+  absl::Status TakeError();
+
+  // A state that only closing leaves: the daemon's contents and ours can no longer be the same.
+  const absl::Status& broken() const { return broken_; }
+  void Break(absl::Status why);
+
+  bool suspended = false;
+  std::vector<HeldName> held_names;
+
+  // The least that a loss has left; all ones: none. A truncate to more than that fails, rightly.
+  uint64_t cut_tokens = ~uint64_t{0};
+
+  // A fork that the daemon has not answered: the parent's step it is ordered behind, and the tokens
+  // that are still wanted of it when it comes.
+  Ticket fork_ticket;
+  uint64_t fork_parent = 0;  // Handle.
+
+ private:
+  const uint64_t handle_;
+  const uint32_t page_tokens_;
+  uint64_t id_ = 0;
+  uint64_t length_tokens_ = 0;
+  std::shared_ptr<const BlockList> blocks_ = std::make_shared<BlockList>();
+  std::vector<Step*> open_steps_;
+  absl::Status error_;
+  absl::Status broken_;
+};
+
+}  // namespace kvpager::engine
+
+#endif  // KVPAGER_ENGINE_PLUGIN_SEQUENCE_H_

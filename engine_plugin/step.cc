@@ -1,0 +1,64 @@
+#include "engine_plugin/step.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "memmgr/base/check.h"
+
+namespace kvpager::engine {
+
+void ViewLists::Clear() {
+  indptr.clear();
+  indices.clear();
+  last_page_len.clear();
+  positions.clear();
+}
+
+void Step::SetReady(const StepTimes& times) {
+  state_ = StepState::kReady;
+  times_ = times;
+  for (StepEntry& entry : entries_) entry.blocks = entry.sequence->blocks();
+}
+
+void Step::SetFailed(absl::Status why) {
+  state_ = StepState::kFailed;
+  failure_ = std::move(why);
+}
+
+absl::Status Step::dropped_why() const {
+  for (const StepEntry& entry : entries_) {
+    if (entry.dropped) {
+      if (!entry.dropped_why.ok()) return entry.dropped_why;
+    }
+  }
+  return absl::OkStatus();
+}
+
+Step* Lanes::Add(std::unique_ptr<Step> step) {
+  KVP_CHECK_LT(step->ticket().lane, kLaneCount);
+  Lane& lane = lanes_[step->ticket().lane];
+  lane.steps.push_back(std::move(step));
+  ++open_count_;
+  return lane.steps.back().get();
+}
+
+bool Lanes::is_oldest(const Step* step) const { return oldest(step->ticket().lane) == step; }
+
+std::unique_ptr<Step> Lanes::Remove(const Step* step) {
+  std::deque<std::unique_ptr<Step>>& steps = lanes_[step->ticket().lane].steps;
+  const auto found = std::find_if(steps.begin(), steps.end(),
+                                  [step](const auto& other) { return other.get() == step; });
+  KVP_CHECK(found != steps.end());
+  std::unique_ptr<Step> removed = std::move(*found);
+  steps.erase(found);
+  --open_count_;
+  return removed;
+}
+
+Step* Lanes::oldest(uint32_t lane) const {
+  KVP_CHECK_LT(lane, kLaneCount);
+  const Lane& chosen = lanes_[lane];
+  return chosen.steps.empty() ? nullptr : chosen.steps.front().get();
+}
+
+}  // namespace kvpager::engine

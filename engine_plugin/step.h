@@ -1,0 +1,145 @@
+// engine_plugin/step.h
+//
+// One forward pass, from begin to end, and the lanes that keep steps in order.
+//
+//   pending --answer ok--> ready --+
+//      |                           +--end--> gone
+//      +----answer error--> failed-+
+//
+// Each entry remembers how long its sequence was at begin. An entry is *dropped* when its tokens
+// are gone before the step has ended: an earlier step was discarded or failed, or blocks were lost.
+//
+// Ownership: the client owns steps through its lanes. Thread-safety: none.
+
+#ifndef KVPAGER_ENGINE_PLUGIN_STEP_H_
+#define KVPAGER_ENGINE_PLUGIN_STEP_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "engine_plugin/sequence.h"
+#include "memmgr/base/ids.h"
+
+namespace kvpager::engine {
+
+inline constexpr uint32_t kLaneCount = 8;
+inline constexpr uint32_t kAll = ~uint32_t{0};
+
+enum class StepResidency : uint32_t { kResident = 0, kSplit = 1 };  // As on the wire.
+
+// What a caller asks for, per sequence. The range restricts what is pinned and listed; pages
+// appended to are always included.
+struct StepEntryRequest {
+  uint64_t sequence = 0;  // Handle.
+  uint32_t append_tokens = 0;
+  bool draft = false;
+  uint32_t group_first = 0;
+  uint32_t group_count = kAll;
+  uint32_t block_first = 0;
+  uint32_t block_count = kAll;
+};
+
+struct StepEntry {
+  StepEntryRequest request;
+  Sequence* sequence = nullptr;
+  uint64_t begin_tokens = 0;                // The sequence's length without this step's tokens.
+  std::shared_ptr<const BlockList> blocks;  // As of the answer.
+  bool dropped = false;
+  absl::Status dropped_why;  // Ok: the caller discarded an earlier step and knows.
+
+  uint64_t end_tokens() const { return begin_tokens + request.append_tokens; }
+};
+
+// Where the time of a ready step went, as the daemon saw it.
+struct StepTimes {
+  uint64_t queue_ns = 0;
+  uint64_t room_ns = 0;
+  uint64_t nvme_ns = 0;
+  uint64_t host_ns = 0;
+  uint64_t promoted_host_pages = 0;
+  uint64_t promoted_nvme_pages = 0;
+};
+
+// One batch in FlashInfer's form, over the frames of one tier.
+struct ViewLists {
+  std::vector<int32_t> indptr;
+  std::vector<int32_t> indices;
+  std::vector<int32_t> last_page_len;
+  std::vector<int32_t> positions;
+
+  void Clear();
+};
+
+enum class StepState { kPending, kReady, kFailed };
+
+class Step {
+ public:
+  Step(Ticket ticket, StepResidency residency, std::vector<StepEntry> entries)
+      : ticket_(ticket), residency_(residency), entries_(std::move(entries)) {}
+
+  Ticket ticket() const { return ticket_; }
+  StepResidency residency() const { return residency_; }
+  std::vector<StepEntry>& entries() { return entries_; }
+  const std::vector<StepEntry>& entries() const { return entries_; }
+
+  // The answer has come. Ready: takes the sequences' block lists as they are now.
+  void SetReady(const StepTimes& times);
+  void SetFailed(absl::Status why);
+  StepState state() const { return state_; }
+  const absl::Status& failure() const { return failure_; }
+  const StepTimes& times() const { return times_; }
+
+  // Why the caller may not use this step although its pages are there; ok if it may.
+  absl::Status dropped_why() const;
+
+  // The caller ended it before its turn in the lane; it is discarded when the turn comes.
+  bool ended_early = false;
+  uint64_t request = 0;  // Of its StepBegin.
+
+  // SPLIT: device and host lists per group, made once, so that each page is in exactly one of them
+  // however often they are asked for. RESIDENT: one pair, overwritten by the next view.
+  struct Views {
+    ViewLists device;
+    ViewLists host;
+  };
+  std::vector<std::unique_ptr<Views>> views;
+
+ private:
+  const Ticket ticket_;
+  const StepResidency residency_;
+  std::vector<StepEntry> entries_;
+  StepState state_ = StepState::kPending;
+  absl::Status failure_;
+  StepTimes times_;
+};
+
+// The open steps of each lane, oldest first, and the next step number.
+class Lanes {
+ public:
+  // REQUIRES: lane < kLaneCount.
+  Ticket NextTicket(uint32_t lane) { return Ticket{lane, ++lanes_[lane].number}; }
+  Step* Add(std::unique_ptr<Step> step);
+  bool is_oldest(const Step* step) const;
+  // Takes a step out of its lane, wherever it stands.
+  std::unique_ptr<Step> Remove(const Step* step);
+  // The oldest step of the lane, or null.
+  Step* oldest(uint32_t lane) const;
+  size_t open_count() const { return open_count_; }
+
+ private:
+  struct Lane {
+    uint64_t number = 0;
+    std::deque<std::unique_ptr<Step>> steps;
+  };
+  std::array<Lane, kLaneCount> lanes_;
+  size_t open_count_ = 0;
+};
+
+}  // namespace kvpager::engine
+
+#endif  // KVPAGER_ENGINE_PLUGIN_STEP_H_

@@ -1,0 +1,144 @@
+#include "engine_plugin/view.h"
+
+#include <algorithm>
+#include <limits>
+#include <string_view>
+
+#include "absl/strings/str_cat.h"
+#include "memmgr/base/check.h"
+#include "memmgr/base/status_macros.h"
+#include "memmgr/base/units.h"
+
+namespace kvpager::engine {
+namespace {
+
+// Block positions [first, end).
+struct Positions {
+  uint64_t first = 0;
+  uint64_t end = 0;
+};
+
+// The positions of an entry that a view of `group` lists: at most two pieces, ascending, disjoint.
+struct Listed {
+  Positions read;
+  Positions appended;
+};
+
+Listed ListedPositions(const StepEntry& entry, uint32_t group, uint32_t page_tokens) {
+  const StepEntryRequest& request = entry.request;
+  Listed listed;
+  const uint64_t blocks_count = CeilDiv(entry.end_tokens(), page_tokens);
+  if (request.append_tokens > 0) {
+    listed.appended = {entry.begin_tokens / page_tokens, blocks_count};
+  } else {
+    listed.appended = {blocks_count, blocks_count};
+  }
+  const bool in_groups =
+      group >= request.group_first && group - request.group_first < request.group_count;
+  if (in_groups) {
+    const uint64_t end = request.block_count == kAll
+                             ? blocks_count
+                             : uint64_t{request.block_first} + request.block_count;
+    listed.read.first = std::min<uint64_t>(request.block_first, listed.appended.first);
+    listed.read.end = std::clamp(end, listed.read.first, listed.appended.first);
+  }
+  return listed;
+}
+
+absl::Status Broken(uint32_t group, uint64_t position, BlockRef block, std::string_view what) {
+  return absl::UnavailableError(absl::StrCat(
+      "the daemon broke its promise: the page of block ", block.block, " (position ", position,
+      ") in group ", group, " ", std::string(what), "; close this client and open a new one"));
+}
+
+class Builder {
+ public:
+  Builder(const ViewOptions& options, ViewLists& device, ViewLists& host)
+      : options_(options), device_(device), host_(host) {}
+
+  absl::Status AddEntry(const StepEntry& entry) {
+    const Listed listed = ListedPositions(entry, options_.group, options_.page_tokens);
+    const uint64_t blocks_count = listed.appended.end;
+    if (entry.blocks->size() < blocks_count) {
+      return absl::UnavailableError(absl::StrCat("the daemon described ", entry.blocks->size(),
+                                                 " blocks of a sequence of ", entry.end_tokens(),
+                                                 " tokens; close this client and open a new one"));
+    }
+    const size_t device_first = device_.indices.size();
+    const size_t host_first = host_.indices.size();
+    for (uint64_t position = listed.read.first; position < listed.read.end; ++position) {
+      KVP_RETURN_IF_ERROR(AddPage(position, (*entry.blocks)[position], /*appended=*/false));
+    }
+    for (uint64_t position = listed.appended.first; position < blocks_count; ++position) {
+      KVP_RETURN_IF_ERROR(AddPage(position, (*entry.blocks)[position], /*appended=*/true));
+    }
+    CloseEntry(entry, device_first, device_);
+    CloseEntry(entry, host_first, host_);
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status AddPage(uint64_t position, BlockRef block, bool appended) {
+    const PageTableWord word = options_.page_table->Read(options_.group, block.block);
+    if (word.generation != block.generation) {
+      return Broken(options_.group, position, block, "was given to somebody else");
+    }
+    if (!word.frame_hbm.is_none()) {
+      if (word.frame_hbm.value >= options_.frames_hbm) {
+        return Broken(options_.group, position, block, "is in a frame that HBM does not have");
+      }
+      Append(device_, word.frame_hbm.value, position);
+      return absl::OkStatus();
+    }
+    const bool host_allowed = options_.residency == StepResidency::kSplit && !appended;
+    if (!host_allowed) return Broken(options_.group, position, block, "is not in HBM");
+    if (word.frame_host.is_none()) {
+      return Broken(options_.group, position, block, "is neither in HBM nor in host memory");
+    }
+    if (word.frame_host.value >= options_.frames_host) {
+      return Broken(options_.group, position, block, "is in a frame that the host does not have");
+    }
+    Append(host_, word.frame_host.value, position);
+    return absl::OkStatus();
+  }
+
+  static void Append(ViewLists& lists, uint32_t frame, uint64_t position) {
+    lists.indices.push_back(static_cast<int32_t>(frame));
+    lists.positions.push_back(static_cast<int32_t>(position));
+  }
+
+  void CloseEntry(const StepEntry& entry, size_t first, ViewLists& lists) const {
+    KVP_CHECK(lists.indices.size() <= size_t{std::numeric_limits<int32_t>::max()});
+    lists.indptr.push_back(static_cast<int32_t>(lists.indices.size()));
+    int32_t last_page_len = 0;
+    if (lists.indices.size() > first) {
+      // Full, unless it is the entry's last page.
+      const uint64_t page_first_tokens =
+          static_cast<uint64_t>(lists.positions.back()) * options_.page_tokens;
+      last_page_len = static_cast<int32_t>(
+          std::min<uint64_t>(options_.page_tokens, entry.end_tokens() - page_first_tokens));
+    }
+    lists.last_page_len.push_back(last_page_len);
+  }
+
+  const ViewOptions& options_;
+  ViewLists& device_;
+  ViewLists& host_;
+};
+
+}  // namespace
+
+absl::Status BuildView(const ViewOptions& options, absl::Span<const StepEntry> entries,
+                       ViewLists& device, ViewLists& host) {
+  for (ViewLists* lists : {&device, &host}) {
+    lists->Clear();
+    lists->indptr.push_back(0);
+  }
+  Builder builder(options, device, host);
+  for (const StepEntry& entry : entries) {
+    KVP_RETURN_IF_ERROR(builder.AddEntry(entry));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace kvpager::engine

@@ -1,0 +1,40 @@
+// engine_plugin/view.h
+//
+// Builds the lists that kernels take: which frames hold the pages of a step, read from the shared
+// page table. All pages of a ready step are pinned, so their words cannot change; a word that does
+// not say where its page is means that the daemon broke its promise, and is an error, never a
+// guess.
+//
+// A page is listed if the entry's range has it or if the step appends to it. In a SPLIT step a page
+// with a frame in HBM is listed there, else in host memory.
+//
+// Thread-safety: pure functions. Errors: kUnavailable as above.
+
+#ifndef KVPAGER_ENGINE_PLUGIN_VIEW_H_
+#define KVPAGER_ENGINE_PLUGIN_VIEW_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "engine_plugin/step.h"
+#include "ipc/page_table_reader.h"
+
+namespace kvpager::engine {
+
+struct ViewOptions {
+  const PageTableReader* page_table = nullptr;
+  uint32_t page_tokens = 0;
+  uint64_t frames_hbm = 0;
+  uint64_t frames_host = 0;
+  uint32_t group = 0;
+  StepResidency residency = StepResidency::kResident;
+};
+
+// Fills `device` and `host` (empty lists in a RESIDENT step). REQUIRES: the step is ready.
+absl::Status BuildView(const ViewOptions& options, absl::Span<const StepEntry> entries,
+                       ViewLists& device, ViewLists& host);
+
+}  // namespace kvpager::engine
+
+#endif  // KVPAGER_ENGINE_PLUGIN_VIEW_H_
