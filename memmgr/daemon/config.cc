@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "ipc/default_paths.h"
 #include "memmgr/base/units.h"
 #include "memmgr/daemon/config_keys.h"
 #include "memmgr/daemon/config_values.h"
@@ -190,6 +191,11 @@ void ReadListen(ValueReader& reader, const RawConfig& raw, const Machine& machin
   config.socket_group = raw[Key::kListenGroup].text;
   if (config.socket_mode == 0660 && config.socket_group.empty()) {
     reader.Refuse(Key::kListenMode, "lets a group in; say which with listen.group");
+  }
+  if (config.socket_mode == 0660 && raw[Key::kListenSocket].text == "auto") {
+    reader.Refuse(Key::kListenMode,
+                  "lets a group in, but the default socket lies in a private directory; set "
+                  "listen.socket to a path in a directory that the group may enter");
   }
   if (config.socket_mode == 0600 && !config.socket_group.empty()) {
     reader.Refuse(Key::kListenGroup,

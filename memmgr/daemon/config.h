@@ -154,8 +154,8 @@ absl::StatusOr<RawConfig> LoadRawConfig(const CommandLine& command_line,
 // ---- machine.cc
 // ----------------------------------------------------------------------------------
 
-// `nvme_directory` may be empty or not exist yet.
-Machine DetectMachine(const Environment& environment, const std::string& nvme_directory);
+// The directory of nvme.path need not exist yet.
+Machine DetectMachine(const Environment& environment, const RawConfig& raw);
 
 }  // namespace kvpager
 

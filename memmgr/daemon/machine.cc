@@ -13,7 +13,7 @@
 #include <string_view>
 
 #include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
+#include "ipc/default_paths.h"
 #include "memmgr/base/units.h"
 #include "memmgr/daemon/config.h"
 
@@ -85,20 +85,19 @@ uint64_t DiskFreeBytes(const std::string& directory) {
 
 }  // namespace
 
-Machine DetectMachine(const Environment& environment, const std::string& nvme_directory) {
+Machine DetectMachine(const Environment& environment, const RawConfig& raw) {
   Machine machine;
   machine.memory_free_bytes = std::min(MemAvailableBytes(), ControlGroupFreeBytes());
   struct rlimit limit {};
   if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
     machine.file_size_bytes_max = limit.rlim_cur;
   }
-  if (!nvme_directory.empty()) machine.disk_free_bytes = DiskFreeBytes(nvme_directory);
   const std::string home = VariableOr(environment, "HOME", "/tmp");
   machine.state_directory =
       VariableOr(environment, "XDG_STATE_HOME", home + "/.local/state") + "/kvpager";
-  const std::string runtime = VariableOr(environment, "XDG_RUNTIME_DIR", "");
-  machine.runtime_directory =
-      runtime.empty() ? absl::StrCat("/tmp/kvpager-", geteuid()) : runtime + "/kvpager";
+  machine.runtime_directory = DefaultSocketDirectory();
+  const std::string nvme_directory = NvmeDirectoryOf(raw, machine);
+  if (!nvme_directory.empty()) machine.disk_free_bytes = DiskFreeBytes(nvme_directory);
   return machine;
 }
 

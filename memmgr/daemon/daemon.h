@@ -1,0 +1,83 @@
+// memmgr/daemon/daemon.h
+//
+// kvpagerd: builds the parts and runs THE LOOP. One thread runs all logic; docs/THREADS.md lists
+// the others.
+//
+// Errors: Create says in a sentence why the daemon cannot start. Run returns when a signal asked it
+// to stop: OK after a clean stop.
+
+#ifndef KVPAGER_MEMMGR_DAEMON_DAEMON_H_
+#define KVPAGER_MEMMGR_DAEMON_DAEMON_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "ipc/unique_fd.h"
+#include "memmgr/core/core.h"
+#include "memmgr/daemon/config.h"
+#include "memmgr/daemon/data_directory.h"
+#include "memmgr/daemon/namespaces.h"
+#include "memmgr/daemon/pool.h"
+#include "memmgr/daemon/reception.h"
+#include "memmgr/daemon/router.h"
+#include "memmgr/daemon/server.h"
+#include "memmgr/daemon/waiter.h"
+
+namespace kvpager {
+
+class Daemon {
+ public:
+  // REQUIRES: SIGTERM and SIGINT are blocked in every thread (BlockSignals).
+  static absl::StatusOr<std::unique_ptr<Daemon>> Create(const Config& config);
+  ~Daemon();
+
+  absl::Status Run();
+
+ private:
+  Daemon(const Config& config, Waiter waiter, DataDirectory directory, NamespaceTable namespaces);
+  absl::Status Open();
+
+  void Turn(Instant now);
+  void Dispatch(absl::Span<const WakeEvent> events, Instant now);
+  void PollCompletions(Instant now);
+  void PollRequests(Instant now);
+  void TickIfDue(Instant now);
+  uint64_t SleepNs(Instant now) const;
+  absl::Status Stop();
+
+  // daemon_attach.cc
+  void ServeAttaches(Instant now);
+  absl::Status Attach(const Ask& ask, Instant now);
+  absl::Status AttachAdmin(const Ask& ask, Instant now);
+  absl::Status AttachEngine(const Ask& ask, Instant now);
+  absl::Status EnsurePool(const PoolIdentity& identity);
+
+  // Feeds one input to the core and executes its effects.
+  void Step(Instant now, const Command& command);
+
+  Config config_;
+  Waiter waiter_;
+  DataDirectory directory_;
+  NamespaceTable namespaces_;
+  UniqueFd signals_;
+  std::optional<Reception> reception_;
+  std::unique_ptr<Server> server_;
+  std::unique_ptr<Pool> pool_;  // Null until the first attach.
+  std::optional<Router> router_;
+  Effects effects_;
+  std::vector<Completion> completions_;
+  Instant started_at_;
+  bool stopping_ = false;
+};
+
+// Blocks SIGTERM and SIGINT, which the loop reads from a descriptor, and ignores SIGPIPE and
+// SIGXFSZ. Before any thread is started.
+void BlockSignals();
+
+}  // namespace kvpager
+
+#endif  // KVPAGER_MEMMGR_DAEMON_DAEMON_H_

@@ -1,0 +1,107 @@
+// How clients attach: who they are, what they may, and what they are handed.
+
+#include <unistd.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "memmgr/base/geometry.h"
+#include "memmgr/base/status_macros.h"
+#include "memmgr/daemon/daemon.h"
+#include "memmgr/daemon/log.h"
+
+namespace kvpager {
+
+void Daemon::ServeAttaches(Instant now) {
+  while (std::optional<Ask> ask = reception_->NextAsk()) {
+    const absl::Status status = Attach(*ask, now);
+    if (!status.ok() && reception_->holds(*ask)) reception_->Refuse(*ask, status);
+  }
+}
+
+absl::Status Daemon::Attach(const Ask& ask, Instant now) {
+  return ask.request.admin ? AttachAdmin(ask, now) : AttachEngine(ask, now);
+}
+
+absl::Status Daemon::AttachAdmin(const Ask& ask, Instant now) {
+  if (ask.identity.uid != 0 && ask.identity.uid != geteuid()) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("administrators must be root or the daemon's own user (uid ", geteuid(), ")"));
+  }
+  KVP_ASSIGN_OR_RETURN(Session* const session, server_->AddSession(true));
+  session->engine_name = ask.request.engine_name;
+  AttachReply reply;
+  reply.client = ClientId::kNone;
+  reply.session = session->token;
+  reply.endpoint = server_->endpoint();
+  absl::StatusOr<AttachPeer> connection = reception_->Welcome(ask, reply, {});
+  if (!connection.ok()) {
+    server_->DropSession(*session);
+    return connection.status();
+  }
+  server_->Connect(*session, *std::move(connection), now);
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::EnsurePool(const PoolIdentity& identity) {
+  if (pool_ != nullptr) return pool_->Match(identity);
+  absl::StatusOr<std::unique_ptr<Pool>> pool = Pool::Create(config_, directory_, identity);
+  if (!pool.ok()) {
+    LogError(absl::StrCat("cannot make the pool: ", std::string(pool.status().message())));
+    return pool.status();
+  }
+  pool_ = *std::move(pool);
+  router_.emplace(pool_.get(), server_.get());
+  effects_ = pool_->core().MakeEffects();
+  server_->SetBounds({.keys_max = pool_->limits().keys_per_command_max,
+                      .step_entries_max = pool_->limits().step_entries_per_step_max});
+  waiter_.Add(pool_->device_executor().ready_fd(), {WakeKind::kExecutor});
+  if (pool_->nvme_executor() != nullptr) {
+    waiter_.Add(pool_->nvme_executor()->ready_fd(), {WakeKind::kExecutor});
+    waiter_.Add(pool_->catalogue()->ready_fd(), {WakeKind::kExecutor});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::AttachEngine(const Ask& ask, Instant now) {
+  const AttachRequest& request = ask.request;
+  KVP_RETURN_IF_ERROR(request.geometry.Validate(1));
+  KVP_ASSIGN_OR_RETURN(const NamespaceId name_space,
+                       namespaces_.Admit(request.name_space, request.token));
+  KVP_RETURN_IF_ERROR(EnsurePool({request.pool, request.geometry, request.model}));
+  absl::StatusOr<ShmRegion> lanes = ShmRegion::Create("kvpager-lanes", kLanesRegionBytes);
+  if (!lanes.ok()) return lanes.status();
+  KVP_ASSIGN_OR_RETURN(Session* const session, server_->AddSession(false));
+  session->engine_name = request.engine_name;
+  session->name_space = name_space;
+  session->lanes = *std::move(lanes);
+  session->keys.emplace(namespaces_.SecretOf(name_space), Fingerprint(request.geometry),
+                        request.model);
+  AttachReply reply;
+  reply.client = session->index;
+  reply.session = session->token;
+  reply.endpoint = server_->endpoint();
+  reply.pool = pool_->info();
+  reply.regions = {
+      {std::string(kRegionPageTable), pool_->page_table().bytes(), false},
+      {std::string(kRegionHbm), pool_->device().frames() * pool_->device().frame_bytes(), true},
+      {std::string(kRegionHost), pool_->arena().bytes(), false},
+      {std::string(kRegionLanes), session->lanes.bytes(), true}};
+  const int fds[] = {pool_->page_table().fd(), pool_->device().export_fd(), pool_->arena().fd(),
+                     session->lanes.fd()};
+  absl::StatusOr<AttachPeer> connection = reception_->Welcome(ask, reply, fds);
+  if (!connection.ok()) {
+    server_->DropSession(*session);
+    return connection.status();
+  }
+  const ClientId client = session->client();
+  server_->Connect(*session, *std::move(connection), now);
+  Step(now, {.client = client, .request = 0, .body = AttachCommand{name_space}});
+  return absl::OkStatus();
+}
+
+}  // namespace kvpager

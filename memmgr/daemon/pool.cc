@@ -1,0 +1,221 @@
+#include "memmgr/daemon/pool.h"
+
+#include <time.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "memmgr/base/check.h"
+#include "memmgr/base/status_macros.h"
+#include "memmgr/daemon/log.h"
+#include "memmgr/daemon/pool_restore.h"
+#include "tiers/catalogue/rocksdb_catalogue.h"
+#include "tiers/nvme/scan.h"
+
+namespace kvpager {
+namespace {
+
+constexpr uint64_t kRepairsPerBatch = 4096;
+constexpr int kRepairRoundsMax = 5000;  // Of a millisecond each, per batch.
+
+absl::Status Differs(std::string_view field, const std::string& theirs, const std::string& ours) {
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the pool of this daemon has another ", std::string(field), ": ", ours, ", the attach says ",
+      theirs, "; attach with the same, or start another daemon"));
+}
+
+// Waits until the catalogue has taken what was submitted; before the loop runs, so it may wait.
+void WriteRepairs(Catalogue& catalogue, absl::Span<const CatalogueWrite> repairs) {
+  const auto taken = [&] {
+    const CatalogueStats stats = catalogue.stats();
+    return stats.entries_written + stats.hints_dropped + stats.writes_failed;
+  };
+  while (!repairs.empty()) {
+    const size_t count = std::min<size_t>(repairs.size(), kRepairsPerBatch);
+    const uint64_t target = taken() + count;
+    catalogue.Submit(repairs.subspan(0, count));
+    repairs.remove_prefix(count);
+    for (int round = 0; taken() < target && round < kRepairRoundsMax; ++round) {
+      const timespec millisecond{0, 1'000'000};
+      nanosleep(&millisecond, nullptr);
+    }
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Pool>> Pool::Create(const Config& config,
+                                                   const DataDirectory& directory,
+                                                   const PoolIdentity& identity) {
+  auto pool = std::unique_ptr<Pool>(new Pool(identity));
+  const Machine machine = DetectMachine(ProcessEnvironment(), config.raw);
+  KVP_ASSIGN_OR_RETURN(PoolOptions options,
+                       PoolOptionsOf(config, identity.geometry, machine.memory_free_bytes));
+  options.incarnation = RandomIncarnation();
+  KVP_ASSIGN_OR_RETURN(pool->limits_, DeriveLimits(options));
+  KVP_RETURN_IF_ERROR(pool->BuildNvme(config, directory));
+  KVP_RETURN_IF_ERROR(pool->BuildMemory(config));
+  KVP_RETURN_IF_ERROR(pool->BuildCore());
+  pool->LogSummary();
+  return pool;
+}
+
+absl::Status Pool::BuildNvme(const Config& config, const DataDirectory& directory) {
+  if (config.nvme_path.empty()) return absl::OkStatus();
+  KVP_ASSIGN_OR_RETURN(page_file_,
+                       PageFile::Open({.path = directory.data_file(),
+                                       .geometry = identity_.geometry,
+                                       .model_fingerprint = identity_.model,
+                                       .frames = limits_.frames_max[TierIndex(Tier::kNvme)],
+                                       .incarnation = limits_.incarnation}));
+  KVP_ASSIGN_OR_RETURN(catalogue_, OpenRocksdbCatalogue({.path = directory.catalogue(),
+                                                         .geometry = identity_.geometry,
+                                                         .model_fingerprint = identity_.model,
+                                                         .flusher = page_file_.get()}));
+  if (!catalogue_->detail().empty()) {
+    LogInfo(absl::StrCat("catalogue: ", std::string(catalogue_->detail())));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Pool::BuildMemory(const Config& config) {
+  const Geometry& geometry = identity_.geometry;
+  KVP_ASSIGN_OR_RETURN(device_,
+                       HostDevice::Create({.frames = limits_.frames_max[TierIndex(Tier::kHbm)],
+                                           .frame_bytes = geometry.frame_bytes_hbm()}));
+  KVP_ASSIGN_OR_RETURN(
+      arena_,
+      HostArena::Create({.geometry = geometry,
+                         .frames = limits_.frames_max[TierIndex(Tier::kHost)],
+                         .huge_pages = config.hugepages == Hugepages::kOff ? HugePages::kNever
+                                                                           : HugePages::kTry}));
+  KVP_RETURN_IF_ERROR(device_->RegisterHostMemory(arena_->base(), arena_->bytes()));
+  KVP_ASSIGN_OR_RETURN(device_executor_,
+                       DeviceExecutor::Create(
+                           {.device = device_.get(), .arena = arena_.get(), .geometry = geometry}));
+  if (page_file_ == nullptr) return absl::OkStatus();
+  KVP_ASSIGN_OR_RETURN(
+      nvme_executor_,
+      NvmeExecutor::Create({.arena = arena_.get(),
+                            .file = page_file_.get(),
+                            .backend = config.nvme_io == NvmeIo::kThreads ? NvmeBackend::kThreads
+                                                                          : NvmeBackend::kAuto}));
+  return absl::OkStatus();
+}
+
+absl::Status Pool::BuildCore() {
+  KVP_ASSIGN_OR_RETURN(core_, Core::Create(limits_));
+  absl::StatusOr<PageTableWriter> table =
+      PageTableWriter::Create(limits_.blocks_max, limits_.num_groups, limits_.incarnation);
+  if (!table.ok()) return table.status();
+  page_table_.emplace(*std::move(table));
+  if (page_file_ != nullptr) KVP_RETURN_IF_ERROR(Restore());
+  page_table_->SetState(PageTableState::kServing);
+  return absl::OkStatus();
+}
+
+absl::Status Pool::Restore() {
+  std::vector<CatalogueEntry> entries;
+  KVP_RETURN_IF_ERROR(
+      catalogue_->ForEach([&](const CatalogueEntry& entry) { entries.push_back(entry); }));
+  RestorePlan plan;
+  if (page_file_->was_clean() && catalogue_->was_clean()) {
+    plan = TrustCatalogue(entries);
+  } else if (!page_file_->created() || !entries.empty()) {
+    LogWarning("the last stop was not clean: reading the headers of the data file");
+    KVP_ASSIGN_OR_RETURN(const ScanResult scan, ScanHeaders(*page_file_));
+    plan = TrustHeaders(entries, scan.blocks);
+    restored_.scanned = scan.blocks.size();
+    restored_.torn_runs = scan.runs_torn;
+    restored_.repaired = plan.repairs.size();
+  }
+  for (const RestoredBlock& block : plan.blocks) {
+    if (core_->Restore(block)) {
+      ++restored_.blocks;
+    } else {
+      ++restored_.refused;
+    }
+  }
+  WriteRepairs(*catalogue_, plan.repairs);
+  return absl::OkStatus();
+}
+
+void Pool::LogSummary() const {
+  const auto blocks = [&](Tier tier) {
+    return limits_.frames_max[TierIndex(tier)] / limits_.num_groups;
+  };
+  LogInfo(absl::StrCat("pool \"", identity_.name, "\": ", Describe(identity_.geometry),
+                       ", model \"", identity_.model, "\""));
+  LogInfo(absl::StrCat("hbm: ", blocks(Tier::kHbm), " blocks, ",
+                       FormatBytes(device_->frames() * device_->frame_bytes()), ", ",
+                       std::string(device_->detail())));
+  LogInfo(absl::StrCat("host: ", blocks(Tier::kHost), " blocks, ", FormatBytes(arena_->bytes()),
+                       ", ", std::string(arena_->detail())));
+  if (page_file_ == nullptr) {
+    LogInfo("nvme: off (nvme.path is empty)");
+    return;
+  }
+  LogInfo(absl::StrCat("nvme: ", blocks(Tier::kNvme), " blocks, ",
+                       FormatBytes(page_file_->frames() * page_file_->frame_bytes()), " in ",
+                       page_file_->path(), ", ", std::string(page_file_->detail()), ", ",
+                       std::string(nvme_executor_->detail())));
+  LogInfo(absl::StrCat("nvme: restored ", restored_.blocks, " blocks (",
+                       restored_.scanned > 0 ? "by scanning headers" : "from the catalogue", "), ",
+                       restored_.refused, " refused, ", restored_.torn_runs, " torn, ",
+                       restored_.repaired, " catalogue entries repaired"));
+}
+
+uint32_t Pool::blocks_nvme() const {
+  return limits_.frames_max[TierIndex(Tier::kNvme)] / limits_.num_groups;
+}
+
+absl::Status Pool::Match(const PoolIdentity& identity) const {
+  if (identity.name != identity_.name) {
+    return absl::FailedPreconditionError(absl::StrCat("this daemon serves the pool \"",
+                                                      identity_.name,
+                                                      "\" and one pool only; attach "
+                                                      "to it, or start another daemon for \"",
+                                                      identity.name, "\""));
+  }
+  if (const std::string_view field = DifferingField(identity_.geometry, identity.geometry);
+      !field.empty()) {
+    return Differs(field, Describe(identity.geometry), Describe(identity_.geometry));
+  }
+  if (identity.model != identity_.model) {
+    return Differs("model", absl::StrCat("\"", identity.model, "\""),
+                   absl::StrCat("\"", identity_.model, "\""));
+  }
+  return absl::OkStatus();
+}
+
+PoolInfo Pool::info() const {
+  return {.blocks_max = limits_.blocks_max,
+          .num_groups = limits_.num_groups,
+          .frames_hbm = device_->frames(),
+          .frame_bytes_hbm = device_->frame_bytes(),
+          .frames_host = arena_->frames(),
+          .frame_bytes_host = arena_->frame_bytes(),
+          .blocks_nvme = blocks_nvme(),
+          .page_tokens = limits_.page_tokens,
+          .keys_per_command_max = limits_.keys_per_command_max,
+          .entries_per_step_max = limits_.step_entries_per_step_max};
+}
+
+absl::Status Pool::CloseClean() {
+  page_table_->SetState(PageTableState::kStopped);
+  nvme_executor_.reset();  // Waits for what was submitted.
+  device_executor_.reset();
+  if (page_file_ == nullptr) return absl::OkStatus();
+  KVP_RETURN_IF_ERROR(catalogue_->CloseClean());
+  return page_file_->MarkClean();
+}
+
+}  // namespace kvpager

@@ -1,0 +1,82 @@
+// From sizes in bytes to numbers of blocks, once the geometry is known.
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "ipc/page_table_layout.h"
+#include "memmgr/base/geometry.h"
+#include "memmgr/base/status_macros.h"
+#include "memmgr/daemon/config.h"
+#include "memmgr/daemon/pool.h"
+
+namespace kvpager {
+namespace {
+
+struct TierSize {
+  const char* tier;
+  SizeSetting size;
+  uint64_t block_bytes;  // One block in this tier.
+  uint64_t fixed_bytes;  // Beside the blocks.
+  uint64_t blocks_min;
+};
+
+absl::StatusOr<uint32_t> BlocksOf(const TierSize& tier, uint32_t num_groups) {
+  uint64_t blocks = tier.size.value;
+  if (tier.size.unit != SizeUnit::kBlocks) {
+    const uint64_t bytes = tier.size.bytes - std::min(tier.size.bytes, tier.fixed_bytes);
+    blocks = bytes / tier.block_bytes;
+  }
+  if (blocks < tier.blocks_min) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        tier.tier, " has room for ", blocks, " blocks of ", FormatBytes(tier.block_bytes),
+        ", and at least ", tier.blocks_min, " are needed; raise ", tier.tier, ".size to ",
+        FormatBytes(tier.blocks_min * tier.block_bytes + tier.fixed_bytes), " or more"));
+  }
+  // Automatic and large sizes end where the page table's words end.
+  const uint64_t blocks_max = (kFramesPerTierMax - 1) / num_groups;
+  if (tier.size.unit == SizeUnit::kBlocks && blocks > blocks_max) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(tier.tier, ".blocks = ", blocks, " are more than the ", blocks_max,
+                     " that a page table of ", num_groups, " groups can name; lower it"));
+  }
+  return static_cast<uint32_t>(std::min(blocks, blocks_max));
+}
+
+}  // namespace
+
+absl::StatusOr<PoolOptions> PoolOptionsOf(const Config& config, const Geometry& geometry,
+                                          uint64_t memory_free_bytes) {
+  KVP_RETURN_IF_ERROR(geometry.Validate(1));
+  PoolOptions options = config.pool;
+  const uint32_t groups = geometry.num_groups();
+  options.page_tokens = geometry.page_tokens;
+  options.num_groups = groups;
+  const uint64_t hbm_block_bytes = groups * geometry.frame_bytes_hbm();
+  const uint64_t host_block_bytes = groups * geometry.frame_bytes_host();
+  KVP_ASSIGN_OR_RETURN(options.blocks_hbm,
+                       BlocksOf({"hbm", config.hbm, hbm_block_bytes, 0, 1}, groups));
+  KVP_ASSIGN_OR_RETURN(options.blocks_host,
+                       BlocksOf({"host", config.host, host_block_bytes, 0, 2}, groups));
+  options.blocks_nvme = 0;
+  if (!config.nvme_path.empty()) {
+    KVP_ASSIGN_OR_RETURN(
+        options.blocks_nvme,
+        BlocksOf({"nvme", config.nvme, host_block_bytes, kFrameHeaderBytes, 1}, groups));
+  }
+  const uint64_t memory_bytes =
+      options.blocks_hbm * hbm_block_bytes + options.blocks_host * host_block_bytes;
+  if (memory_bytes > memory_free_bytes) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        options.blocks_hbm, " blocks of hbm and ", options.blocks_host, " of host need ",
+        FormatBytes(memory_bytes), " of memory, and ", FormatBytes(memory_free_bytes),
+        " are free; lower hbm.blocks or host.blocks (or their sizes)"));
+  }
+  KVP_RETURN_IF_ERROR(geometry.Validate(uint64_t{options.blocks_hbm} * groups));
+  return options;
+}
+
+}  // namespace kvpager

@@ -1,0 +1,125 @@
+// memmgr/daemon/server.h
+//
+// The daemon's side of the protocol: sessions, requests in, answers out. It decides nothing about
+// pages; what it refuses, it refuses because a message is wrong, too much, or not the sender's.
+//
+//   no session has the token          PERMISSION_DENIED, counted
+//   a message that does not decode    INVALID_ARGUMENT, counted; the third cuts the client off
+//   more than limits.requests         RESOURCE_EXHAUSTED, nothing changes
+//   an answer that cannot be sent     the client has stopped reading: cut off
+//
+// Ownership: sessions and the ZeroMQ socket. Thread-safety: one thread. Errors: Create only.
+
+#ifndef KVPAGER_MEMMGR_DAEMON_SERVER_H_
+#define KVPAGER_MEMMGR_DAEMON_SERVER_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "ipc/wire.h"
+#include "ipc/zmq_server.h"
+#include "memmgr/core/command.h"
+#include "memmgr/core/effect.h"
+#include "memmgr/daemon/answer_encoder.h"
+#include "memmgr/daemon/config.h"
+#include "memmgr/daemon/request_counts.h"
+#include "memmgr/daemon/request_decoder.h"
+#include "memmgr/daemon/sessions.h"
+#include "memmgr/daemon/waiter.h"
+
+namespace kvpager {
+
+// An administrator's question to the daemon. `message` points into the server until the next
+// NextRequest.
+struct AdminQuery {
+  Session* session = nullptr;
+  MessageView message;
+};
+
+using Request = std::variant<Command, AdminQuery>;
+
+class Server {
+ public:
+  static constexpr uint32_t kMessagesPerTurn = 64;
+
+  // REQUIRES: the caller holds the attach socket of the same path. `waiter` outlives the server.
+  static absl::StatusOr<std::unique_ptr<Server>> Create(const Config& config,
+                                                        std::optional<gid_t> group, Waiter* waiter);
+  ~Server();
+
+  const std::string& endpoint() const { return zmq_->endpoint(); }
+
+  // Sessions. An attach adds one, then hands it its connection; a failed one is dropped again.
+  absl::StatusOr<Session*> AddSession(bool admin) { return sessions_.Add(admin); }
+  void Connect(Session& session, AttachPeer connection, Instant now);
+  void DropSession(Session& session) { sessions_.Free(session); }
+  SessionTable& sessions() { return sessions_; }
+
+  // Once the pool exists: what its core accepts.
+  void SetBounds(const DecodeBounds& bounds);
+
+  // Takes what has arrived, at most kMessagesPerTurn, then hands it out one by one. What a Command
+  // or an AdminQuery points to is valid until the next call.
+  void Receive();
+  std::optional<Request> NextRequest(Instant now);
+
+  // What the waiter reported. Returns the engine that is gone, once, if it was one.
+  std::optional<ClientId> OnSession(uint32_t index);
+
+  // kClientReleased frees the session; everything else is sent.
+  void Answer(const Reply& reply, const Effects& effects);
+  void AnswerAdmin(Session& session, uint64_t request, const absl::Status& status);
+  void Send(Session& session, absl::Span<const uint8_t> message);
+
+  // True while the loop must not sleep on the ZeroMQ descriptor.
+  bool has_input() const { return next_ < received_ || zmq_->has_input(); }
+  const RequestCounts& counts() const { return counts_; }
+  uint64_t messages_dropped() const { return zmq_->messages_dropped(); }
+
+ private:
+  Server(const Config& config, std::unique_ptr<ZmqServer> zmq, Waiter* waiter);
+
+  std::optional<Request> Understand(const IncomingMessage& incoming, Instant now);
+  std::optional<Request> Decode(Session& session, const MessageView& message, Instant now);
+  void Malformed(const IncomingMessage& incoming, const absl::Status& status);
+  void RefuseRequest(Session& session, uint64_t request, const absl::Status& status);
+  void CutOff(Session& session, const std::string& why);
+  void Leave(Session& session);
+  void NoteStep(const Command& command, Session& session);
+  uint64_t AdminRequestOf(const Session& session, uint64_t request);
+  // Whose answer this is, and under which number; null: nobody's any more.
+  Session* ReceiverOf(const Reply& reply, uint64_t& request);
+
+  std::unique_ptr<ZmqServer> zmq_;
+  Waiter* waiter_;
+  SessionTable sessions_;
+  uint32_t requests_per_client_max_;
+  RequestDecoder decoder_;
+  AnswerEncoder encoder_;
+  MessageBytes message_;
+  // The core knows administrators by no client, so their requests are numbered anew.
+  struct AdminRequest {
+    SessionToken token;
+    uint64_t request = 0;
+  };
+  std::map<uint64_t, AdminRequest> admin_requests_;
+  uint64_t admin_request_last_ = 0;
+  std::vector<IncomingMessage> incoming_;
+  size_t received_ = 0;
+  size_t next_ = 0;
+  RequestCounts counts_;
+};
+
+}  // namespace kvpager
+
+#endif  // KVPAGER_MEMMGR_DAEMON_SERVER_H_
