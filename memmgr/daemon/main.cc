@@ -1,6 +1,7 @@
 // kvpagerd: flags, configuration, signals; then the loop (daemon.cc).
 //
-// Exit codes: 0 clean stop, 1 cannot start or did not stop cleanly, 2 usage.
+// Exit codes: 0 clean stop; 1 cannot start as configured here, or did not stop cleanly; 2 the command
+// line, the environment or the file is not a configuration at all.
 
 #include <unistd.h>
 
@@ -22,13 +23,6 @@ namespace {
 int Fail(const absl::Status& status, int exit_code) {
   std::fprintf(stderr, "kvpagerd: %s\n", std::string(status.message()).c_str());
   return exit_code;
-}
-
-absl::StatusOr<Config> ReadConfig(const CommandLine& command_line) {
-  const Environment environment = ProcessEnvironment();
-  const absl::StatusOr<RawConfig> raw = LoadRawConfig(command_line, environment);
-  if (!raw.ok()) return raw.status();
-  return ResolveConfig(*raw, DetectMachine(environment, *raw));
 }
 
 int Serve(const Config& config) {
@@ -53,7 +47,10 @@ int Main(int argc, char** argv) {
   if (command_line->action == CommandAction::kVersion) {
     return std::printf("kvpagerd %s\n", kVersion) < 0 ? 1 : 0;
   }
-  const absl::StatusOr<Config> config = ReadConfig(*command_line);
+  const Environment environment = ProcessEnvironment();
+  const absl::StatusOr<RawConfig> raw = LoadRawConfig(*command_line, environment);
+  if (!raw.ok()) return Fail(raw.status(), 2);
+  const absl::StatusOr<Config> config = ResolveConfig(*raw, DetectMachine(environment, *raw));
   if (!config.ok()) return Fail(config.status(), 1);
   if (command_line->action == CommandAction::kPrintConfig) {
     return std::printf("%s", PrintConfig(*config).c_str()) < 0 ? 1 : 0;
