@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <liburing.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <cstring>
@@ -59,7 +61,11 @@ int Uring::RegisterBuffers(absl::Span<const struct iovec> buffers) {
   return -io_uring_register_buffers(&ring_, buffers.data(), static_cast<unsigned>(buffers.size()));
 }
 
-void Uring::Enable() { KVP_CHECK_EQ(io_uring_enable_rings(&ring_), 0); }
+// By hand: liburing 2.3 declares io_uring_enable_rings but its shared library lacks it.
+void Uring::Enable() {
+  KVP_CHECK_EQ(
+      syscall(__NR_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0), 0);
+}
 
 struct io_uring_sqe* Uring::NextEntry() {
   struct io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
