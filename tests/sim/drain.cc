@@ -1,0 +1,203 @@
+// The end of a world: faults have stopped, so everything that was asked for must come to its end.
+
+#include <algorithm>
+#include <cstdio>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "memmgr/base/units.h"
+#include "tests/sim/failure.h"
+#include "tests/sim/world.h"
+
+namespace kvpager::sim {
+namespace {
+
+constexpr uint64_t kInputsMax = 200'000;
+constexpr uint64_t kPatienceNs = 60'000'000'000;  // Of virtual time: longer than any backing off.
+
+}  // namespace
+
+// Lets everything that can happen happen. True if nobody waits for anything any more.
+bool World::Settle() {
+  const uint64_t inputs_end = inputs_ + kInputsMax;
+  const uint64_t give_up_ns = now_ns_ + kPatienceNs;
+  while (true) {
+    if (inputs_ > inputs_end) Fail(absl::StrCat("no end of inputs\n", Describe()));
+    environment_->now_ns = now_ns_;
+    for (auto& engine : engines_) {
+      if (engine->alive()) engine->EndAllReady();
+    }
+    if (DeliverOne() || FinishOne()) continue;
+    if (core_->has_work()) {
+      FeedTick();
+      continue;
+    }
+    uint64_t next_ns = NextDue();
+    for (auto& engine : engines_) next_ns = std::min(next_ns, engine->next_due_ns());
+    const bool waits = next_ns == ~uint64_t{0};
+    next_ns = std::min(next_ns, core_->next_deadline().ns);
+    if (next_ns > give_up_ns) break;
+    now_ns_ = std::max(now_ns_ + 1, next_ns);
+    environment_->now_ns = now_ns_;
+    if (waits) FeedTick();
+  }
+  return std::all_of(engines_.begin(), engines_.end(),
+                     [](const auto& engine) { return !engine->alive() || engine->quiet(); });
+}
+
+// Whether there simply is no room: what cannot leave HBM, or what may not be lost, fills it.
+bool World::StallIsExcused() const {
+  const uint64_t groups = limits_.num_groups;
+  const uint64_t frames_hbm = limits_.frames_max[0];
+  const uint64_t frames_host = limits_.frames_max[1];
+  std::set<uint32_t> live;
+  std::set<uint32_t> open;
+  uint64_t need_blocks_max = 0;
+  uint64_t new_blocks_max = 0;
+  for (const auto& engine : engines_) {
+    for (const auto& [id, sequence] : engine->sequences()) {
+      const uint64_t full = std::min<uint64_t>(sequence.accepted_tokens, sequence.tokens.size()) /
+                            limits_.page_tokens;
+      for (uint64_t i = 0; i < sequence.blocks.size(); ++i) {
+        live.insert(sequence.blocks[i].block);
+        if (i >= full) open.insert(sequence.blocks[i].block);
+      }
+    }
+    for (const ModelStep& step : engine->steps()) {
+      uint64_t need = 0;
+      uint64_t fresh = 0;
+      for (const StepEntry& entry : step.entries) {
+        const auto found = engine->sequences().find(entry.sequence.value);
+        if (found == engine->sequences().end()) continue;
+        const uint64_t blocks = CeilDiv(entry.append_tokens, limits_.page_tokens) + 1;
+        fresh += blocks;
+        need += blocks + found->second.blocks.size();
+      }
+      need_blocks_max = std::max(need_blocks_max, need);
+      new_blocks_max = std::max(new_blocks_max, fresh);
+    }
+  }
+  if ((open.size() + need_blocks_max + 1) * groups > frames_hbm) return true;
+  uint64_t blocks_nvme = 0;
+  if (limits_.frames_max[2] / groups > limits_.durable_blocks_max + 2) {
+    blocks_nvme = limits_.frames_max[2] / groups - limits_.durable_blocks_max - 2;
+  }
+  const uint64_t capacity = frames_hbm + frames_host + blocks_nvme * groups;
+  return (live.size() + new_blocks_max + 2) * groups > capacity;
+}
+
+void World::BreakStall() {
+  if (!StallIsExcused()) Fail(absl::StrCat("stalled with room to spare\n", Describe()));
+  for (auto& engine : engines_) {
+    if (engine->alive() && engine->CloseIdle()) return;
+  }
+  for (auto& engine : engines_) {
+    if (engine->alive() && engine->CancelYoungest()) return;
+  }
+  Fail(absl::StrCat("stalled without a step\n", Describe()));
+}
+
+void World::FinishEngines() {
+  while (true) {
+    for (auto& engine : engines_) {
+      if (engine->alive()) engine->CloseAll();
+    }
+    if (!Settle()) Fail(absl::StrCat("stalled while closing\n", Describe()));
+    if (std::all_of(engines_.begin(), engines_.end(),
+                    [](const auto& engine) { return engine->sequences().empty(); })) {
+      return;
+    }
+  }
+}
+
+void World::CheckNothingLeft() {
+  if (core_->sequences_open() != 0 || core_->steps_open() != 0 ||
+      core_->operations_in_flight() != 0 || watch_->in_flight() != 0) {
+    Fail(absl::StrCat("left behind\n", Describe()));
+  }
+  if (core_->tier_info(Tier::kHbm).pages_pinned + core_->tier_info(Tier::kHost).pages_pinned != 0) {
+    Fail(absl::StrCat("pages stay pinned\n", Describe()));
+  }
+}
+
+// With nothing in use a step gets all of HBM.
+void World::FillMemory() {
+  Engine& engine = *engines_[0];
+  const uint64_t ready_before = tally_.steps_ready;
+  engine.OpenText({});
+  if (!Settle() || engine.sequences().size() != 1) {
+    Fail(absl::StrCat("an empty sequence cannot be opened\n", Describe()));
+  }
+  const uint32_t blocks = limits_.frames_max[0] / limits_.num_groups;
+  engine.StepOverAll(blocks * limits_.page_tokens);
+  if (!Settle() || tally_.steps_ready != ready_before + 1) {
+    Fail(absl::StrCat("with nothing in use a step does not get all of HBM\n", Describe()));
+  }
+  FinishEngines();
+}
+
+// What was acknowledged as durable is found after a restart, with its content.
+void World::CheckPromises() {
+  if (promises_.all().empty()) return;
+  Restart();
+  size_t checked = 0;
+  for (auto promise = promises_.all().rbegin(); promise != promises_.all().rend() && checked < 4;
+       ++promise) {
+    for (auto& engine : engines_) {
+      if (engine->name_space() != promise->owner) continue;
+      engine->OpenText(promise->tokens);
+      if (!Settle()) Fail(absl::StrCat("a durable prefix cannot be opened\n", Describe()));
+      if (!engine->sequences().empty() && !engine->sequences().begin()->second.tokens.empty()) {
+        const uint64_t ready_before = tally_.steps_ready;
+        engine->StepOverAll(0);
+        if (!Settle()) Fail(absl::StrCat("a durable prefix cannot be read\n", Describe()));
+        if (tally_.steps_ready == ready_before && !tiers_->may_lose_data()) {
+          Fail(absl::StrCat("a durable prefix is lost\n", Describe()));
+        }
+      }
+      FinishEngines();
+      ++checked;
+      break;
+    }
+  }
+}
+
+void World::Drain() {
+  tiers_->StopFaults();
+  catalogue_.StopFaults();
+  for (size_t i = 0; i < engines_.size(); ++i) {
+    if (!engines_[i]->alive() && engines_[i]->released()) Attach(i);
+  }
+  uint32_t stalls = 0;
+  while (!Settle()) {
+    if (++stalls > 1000) Fail(absl::StrCat("no end of stalls\n", Describe()));
+    BreakStall();
+  }
+  for (size_t i = 0; i < engines_.size(); ++i) {
+    if (engines_[i]->alive()) continue;
+    if (!engines_[i]->released()) Fail(absl::StrCat("a gone engine is not released\n", Describe()));
+    Attach(i);
+  }
+  FinishEngines();
+  CheckNothingLeft();
+  FillMemory();
+  CheckPromises();
+  CheckNothingLeft();
+}
+
+std::string World::Describe() const {
+  std::string text;
+  for (const auto& engine : engines_) absl::StrAppend(&text, engine->Describe());
+  for (Tier tier : {Tier::kHbm, Tier::kHost, Tier::kNvme}) {
+    const TierInfo info = core_->tier_info(tier);
+    absl::StrAppend(&text, "tier ", static_cast<int>(tier), ": frames=", info.frames,
+                    " free=", info.frames_free, " clean=", info.pages_clean,
+                    " pinned=", info.pages_pinned, " blocks=", info.blocks, "\n");
+  }
+  absl::StrAppend(&text, "core: sequences=", core_->sequences_open(),
+                  " steps=", core_->steps_open(), " operations=", core_->operations_in_flight(),
+                  " inputs=", inputs_);
+  return text;
+}
+
+}  // namespace kvpager::sim

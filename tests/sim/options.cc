@@ -1,0 +1,125 @@
+#include "tests/sim/options.h"
+
+namespace kvpager::sim {
+namespace {
+
+using testing::Random;
+
+void DrawSizes(Random& random, SimOptions& options) {
+  PoolOptions& pool = options.setup.options;
+  pool.page_tokens = static_cast<uint32_t>(random.Between(2, 4));
+  pool.num_groups = random.Chance(500) ? 1 : static_cast<uint32_t>(random.Between(2, 4));
+  const bool tiny = random.Chance(400);
+  pool.blocks_hbm = static_cast<uint32_t>(tiny ? random.Between(2, 6) : random.Between(6, 24));
+  pool.blocks_host = static_cast<uint32_t>(tiny ? random.Between(2, 4) : random.Between(3, 30));
+  switch (random.Below(3)) {
+    case 0:
+      pool.blocks_nvme = 0;
+      break;
+    case 1:
+      pool.blocks_nvme = static_cast<uint32_t>(random.Between(2, 10));
+      break;
+    default:
+      pool.blocks_nvme = static_cast<uint32_t>(random.Between(20, 100));
+  }
+  pool.clients_max = 8;
+  pool.namespaces_max = 4;
+  pool.sequences_max = static_cast<uint32_t>(random.Between(6, 40));
+  pool.steps_max = static_cast<uint32_t>(random.Between(4, 24));
+  pool.admission = static_cast<Admission>(random.Below(3));
+  pool.durable_permille = static_cast<uint32_t>(random.Between(200, 800));
+  if (random.Chance(300)) {  // No stocks: every step that needs room makes it.
+    pool.free_hbm = pool.clean_hbm = pool.free_host = pool.clean_host = Watermark{0, 0};
+  }
+  if (random.Chance(300)) options.setup.in_flight_max = static_cast<uint32_t>(random.Between(1, 4));
+  if (random.Chance(200)) options.setup.deferred_max = static_cast<uint32_t>(random.Between(1, 4));
+  if (random.Chance(200))
+    options.setup.prefetches_max = static_cast<uint32_t>(random.Between(1, 3));
+  if (random.Chance(200)) options.setup.evictions_max = static_cast<uint32_t>(random.Between(1, 3));
+  if (random.Chance(200)) options.setup.split_steps_max = 1;
+}
+
+void DrawWorkload(Random& random, SimOptions& options) {
+  const PoolOptions& pool = options.setup.options;
+  options.engines = static_cast<uint32_t>(random.Between(1, 4));
+  options.namespaces = static_cast<uint32_t>(random.Between(1, 3));
+  options.lanes = static_cast<uint32_t>(random.Between(1, 3));
+  options.sequences_per_engine = static_cast<uint32_t>(random.Between(1, 6));
+  const uint64_t blocks_max = random.Between(1, pool.blocks_hbm + (random.Chance(100) ? 3 : 0));
+  options.tokens_per_sequence_max =
+      static_cast<uint32_t>((blocks_max < 10 ? blocks_max : 10) * pool.page_tokens);
+  options.conversations = static_cast<uint32_t>(random.Between(1, 5));
+  options.think_ns_max = random.Chance(500) ? 2'000 : 30'000;
+  options.message_ns_max = random.Chance(500) ? 0 : 20'000;
+  const auto sometimes = [&random](uint32_t permille_max) {
+    return random.Chance(500) ? 0 : static_cast<uint32_t>(random.Between(1, permille_max));
+  };
+  options.partial_range_permille = sometimes(500);
+  options.split_permille = sometimes(400);
+  options.draft_permille = sometimes(300);
+  options.durable_permille = sometimes(500);
+  options.posted_permille = sometimes(500);
+  constexpr std::array<uint32_t, kActionCount> kTypical = {12, 4, 60, 60, 2, 5, 6, 10,
+                                                           16, 3, 6,  5,  3, 8, 2};
+  for (size_t i = 0; i < kActionCount; ++i) {
+    options.weights[i] =
+        random.Chance(150) ? 0 : kTypical[i] * static_cast<uint32_t>(random.Between(1, 4));
+  }
+  for (Action needed : {Action::kOpen, Action::kBegin, Action::kEnd, Action::kClose,
+                        Action::kResume, Action::kAccept}) {
+    const size_t i = static_cast<size_t>(needed);
+    if (options.weights[i] == 0) options.weights[i] = kTypical[i];
+  }
+}
+
+void DrawSpeeds(Random& random, SimOptions& options) {
+  for (ChannelSpeed& speed : options.speeds) {
+    speed.latency_ns = random.Between(1, 20) * 1'000;
+    speed.busy_ns = random.Between(1, 5) * 500;
+  }
+  for (Channel channel : {Channel::kHostToNvme, Channel::kNvmeToHost}) {
+    ChannelSpeed& speed = options.speeds[ChannelIndex(channel)];
+    speed.latency_ns = random.Between(1, 10) * 10'000;
+    speed.busy_ns = random.Between(1, 8) * 2'000;
+  }
+}
+
+void DrawFaults(Random& random, SimOptions& options) {
+  const auto rate = [&random](uint64_t permille_max) {
+    return random.Chance(650) ? 0 : static_cast<uint32_t>(random.Between(1, permille_max));
+  };
+  Faults& faults = options.faults;
+  if (random.Chance(700)) {
+    faults.copy_failed = rate(150);
+    faults.nvme_corrupt = rate(150);
+    faults.nvme_lost_write = rate(100);
+    faults.host_corrupt = rate(30);
+    faults.channel_slow = rate(20);
+    faults.engine_dies = rate(8);
+    faults.engine_hangs = rate(100);
+    faults.restart = rate(6);
+    faults.catalogue_full = rate(400);
+    faults.catalogue_failed = rate(100);
+  }
+  // A kernel that attends a host frame in place cannot see that a bit of it has flipped.
+  if (options.split_permille > 0) faults.host_corrupt = 0;
+  options.clean_restarts = random.Chance(500);
+  options.power_cuts = random.Chance(300);
+}
+
+}  // namespace
+
+SimOptions DrawOptions(uint64_t seed) {
+  Random random(testing::Mix(seed, 0x0971055));
+  SimOptions options;
+  options.seed = seed;
+  options.turns = random.Between(100, 500);
+  DrawSizes(random, options);
+  DrawWorkload(random, options);
+  DrawSpeeds(random, options);
+  DrawFaults(random, options);
+  options.setup.options.incarnation = seed * 1000 + 1;
+  return options;
+}
+
+}  // namespace kvpager::sim

@@ -1,0 +1,214 @@
+#include "tests/sim/world.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "tests/sim/failure.h"
+#include "tests/sim/input_log.h"
+#include "tests/testing/describe.h"
+#include "tests/testing/no_alloc_scope.h"
+#include "tests/testing/setup.h"
+
+namespace kvpager::sim {
+namespace {
+
+Limits LimitsOf(const SimOptions& options) {
+  const absl::StatusOr<Limits> limits = testing::DeriveLimits(options.setup);
+  if (!limits.ok()) {
+    Fail(absl::StrCat("good options are refused: ", std::string(limits.status().message()), ": ",
+                      testing::Describe(options.setup)));
+  }
+  return *limits;
+}
+
+}  // namespace
+
+World::World(const SimOptions& options)
+    : options_(options),
+      random_(testing::Mix(options.seed, 0x3071d)),
+      limits_(LimitsOf(options)),
+      catalogue_(options_, random_),
+      conversations_(options_, random_),
+      incarnation_(options.setup.options.incarnation) {
+  tiers_.emplace(limits_, options_, random_);
+  engines_.resize(options_.engines);
+  StartCore({});
+}
+
+void World::StartCore(const std::vector<RestoredBlock>& found) {
+  testing::CoreSetup setup = options_.setup;
+  setup.options.incarnation = incarnation_;
+  limits_.incarnation = incarnation_;
+  RecordInput(testing::Describe(setup));
+  auto core = Core::Create(limits_);
+  if (!core.ok()) Fail(absl::StrCat("no core: ", std::string(core.status().message())));
+  core_ = *std::move(core);
+  effects_ = core_->MakeEffects();
+  tiers_->set_incarnation(incarnation_);
+  watch_.emplace(limits_);
+  environment_.emplace(Environment{options_, limits_, random_, *watch_, *tiers_, conversations_,
+                                   promises_, tally_, now_ns_});
+  for (const RestoredBlock& block : found) {
+    RecordInput(testing::Describe(block));
+    const bool restored = core_->Restore(block);
+    if (Verbose()) std::printf("%s\n", restored ? "restored" : "no room");
+  }
+  core_->Verify();
+  for (size_t i = 0; i < engines_.size(); ++i) Attach(i);
+}
+
+void World::Attach(size_t engine) {
+  const ClientId client{static_cast<uint32_t>(engine)};
+  const NamespaceId name_space{static_cast<uint32_t>(engine) % options_.namespaces};
+  engines_[engine] = std::make_unique<Engine>(*environment_, client, name_space);
+  Command command;
+  command.client = client;
+  command.body = AttachCommand{name_space};
+  FeedCommand(command);
+}
+
+void World::FeedCommand(const Command& command) {
+  if (Recording() || Verbose()) {
+    RecordInput(absl::StrCat("@", now_ns_, " ", testing::Describe(command)));
+  }
+  {
+    const testing::NoAllocScope no_alloc;
+    core_->Step(Instant{now_ns_}, command, effects_);
+  }
+  Execute();
+}
+
+void World::FeedCompletion(const Completion& completion) {
+  if (Recording() || Verbose()) {
+    RecordInput(absl::StrCat("@", now_ns_, " ", testing::Describe(completion)));
+  }
+  {
+    const testing::NoAllocScope no_alloc;
+    core_->Complete(Instant{now_ns_}, completion, effects_);
+  }
+  Execute();
+}
+
+void World::FeedTick() {
+  if (Recording() || Verbose()) RecordInput(absl::StrCat("@", now_ns_, " tick"));
+  {
+    const testing::NoAllocScope no_alloc;
+    core_->Tick(Instant{now_ns_}, effects_);
+  }
+  Execute();
+}
+
+// In the order that effect.h demands.
+void World::Execute() {
+  ++inputs_;
+  if (Verbose() && !effects_.empty()) std::fputs(testing::Describe(effects_).c_str(), stdout);
+  for (const PageTableWrite& write : effects_.page_table_writes) watch_->Publish(write);
+  for (const Reply& reply : effects_.replies) {
+    if (reply.client.value >= engines_.size()) {
+      Fail(absl::StrCat("an answer to a client that is not there: ",
+                        testing::Describe(reply, effects_)));
+    }
+    engines_[reply.client.value]->OnReply(reply, effects_);
+  }
+  for (const CopyOp& copy : effects_.copies) tiers_->Submit(copy, *watch_, now_ns_);
+  for (const CatalogueWrite& write : effects_.catalogue_writes) {
+    catalogue_.Submit(write, *tiers_, now_ns_);
+  }
+  effects_.Clear();
+  core_->Verify();
+}
+
+uint64_t World::NextDue() const {
+  return std::min(tiers_->next_due_ns(), catalogue_.next_due_ns());
+}
+
+bool World::FinishOne() {
+  if (NextDue() > now_ns_) return false;
+  if (tiers_->next_due_ns() <= catalogue_.next_due_ns()) {
+    FeedCompletion(tiers_->FinishNext(*watch_));
+    return true;
+  }
+  Completion completion;
+  if (catalogue_.FinishNext(completion)) FeedCompletion(completion);
+  return true;
+}
+
+bool World::DeliverOne() {
+  const size_t first = static_cast<size_t>(random_.Below(engines_.size()));
+  for (size_t i = 0; i < engines_.size(); ++i) {
+    Engine& engine = *engines_[(first + i) % engines_.size()];
+    if (!engine.alive() || !engine.has_due()) continue;
+    const Outgoing outgoing = engine.TakeDue();
+    FeedCommand(outgoing.command);
+    return true;
+  }
+  return false;
+}
+
+void World::Turn() {
+  now_ns_ += random_.Below(options_.think_ns_max);
+  if (random_.Chance(50)) now_ns_ += 100'000;
+  environment_->now_ns = now_ns_;
+  while (FinishOne()) {
+    if (random_.Chance(100)) break;
+  }
+  while (DeliverOne()) {
+    if (random_.Chance(200)) break;
+  }
+  for (uint32_t i = 0; core_->has_work() && i < 4 && random_.Chance(900); ++i) FeedTick();
+  if (Instant{now_ns_} >= core_->next_deadline() || random_.Chance(30)) FeedTick();
+  Engine& engine = *random_.Pick(engines_);
+  if (engine.alive()) {
+    engine.RunKernels();
+    engine.Act();
+  } else if (engine.released()) {
+    Attach(engine.client().value);
+  }
+  StrikeFaults();
+}
+
+void World::StrikeFaults() {
+  const Faults& faults = options_.faults;
+  if (random_.Chance(faults.host_corrupt)) tiers_->FlipHostBit(*watch_);
+  if (random_.Chance(faults.channel_slow)) tiers_->ToggleSlowChannel();
+  if (random_.Chance(faults.engine_dies)) KillEngine(random_.Below(engines_.size()));
+  if (random_.Chance(faults.restart)) Restart();
+}
+
+void World::KillEngine(size_t engine) {
+  if (!engines_[engine]->alive()) return;
+  engines_[engine]->Die();
+  Command command;
+  command.client = engines_[engine]->client();
+  command.body = GoneCommand{};
+  FeedCommand(command);
+}
+
+void World::Restart() {
+  ++tally_.restarts;
+  const bool clean = options_.clean_restarts;
+  core_.reset();
+  std::vector<RestoredBlock> found;
+  if (clean) {
+    catalogue_.Stop();
+    tiers_->Stop();
+    found = catalogue_.Entries();
+  } else {
+    catalogue_.Crash();
+    tiers_->Crash(options_.power_cuts);
+    found = tiers_->Scan();
+    catalogue_.MarkDurable(found);
+    std::stable_sort(found.begin(), found.end(),
+                     [](const auto& a, const auto& b) { return a.last_use < b.last_use; });
+  }
+  ++incarnation_;
+  if (Verbose()) std::printf("-- restart, %s\n", clean ? "clean" : "unclean");
+  StartCore(found);
+}
+
+void World::Run() {
+  for (uint64_t turn = 0; turn < options_.turns; ++turn) Turn();
+}
+
+}  // namespace kvpager::sim
