@@ -28,7 +28,7 @@ endif()
 add_library(kvp_flags INTERFACE)
 target_include_directories(kvp_flags INTERFACE "${CMAKE_SOURCE_DIR}" "${CMAKE_BINARY_DIR}/generated")
 target_compile_options(kvp_flags INTERFACE
-  -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
+  -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wno-missing-field-initializers
   $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor -Woverloaded-virtual>
   $<$<CXX_COMPILER_ID:GNU>:-Werror>)
 if(KVPAGER_CRASH_POINTS)

@@ -1,0 +1,144 @@
+// memmgr/core/block_table.h
+//
+// BlockTable: every block, its pages and their copies, and the frames they stand in. The only code
+// that changes a Copy; each change keeps, in the same call, everything that follows from it:
+//
+//   the frame's pool, the policy's lists, the counts of resident children (leaf first, R8), the
+//   clean stock (R6), and the page table word that engines read.
+//
+// Thread-safety: none. No allocation after construction. Every call O(1) unless it says otherwise.
+// Errors: none; a forbidden transition is a CHECK.
+
+#ifndef KVPAGER_MEMMGR_CORE_BLOCK_TABLE_H_
+#define KVPAGER_MEMMGR_CORE_BLOCK_TABLE_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "memmgr/base/free_map.h"
+#include "memmgr/base/ids.h"
+#include "memmgr/core/effect.h"
+#include "memmgr/core/limits.h"
+#include "memmgr/core/page_state.h"
+#include "memmgr/core/policy.h"
+
+namespace kvpager {
+
+class BlockTable {
+ public:
+  explicit BlockTable(const Limits& limits);
+
+  // Where page table writes go: set at the start of each input.
+  void set_effects(Effects* effects) { effects_ = effects; }
+
+  // ---- Rows
+  const Block& block(BlockIndex index) const { return blocks_[index.value]; }
+  Block& block(BlockIndex index) { return blocks_[index.value]; }
+  const Page& page(PageIndex index) const { return pages_[index.value]; }
+  PageIndex page_of(BlockIndex block, uint32_t group) const {
+    return PageIndex{group * blocks_max_ + block.value};
+  }
+  BlockIndex block_of(PageIndex page) const { return BlockIndex{page.value % blocks_max_}; }
+  uint32_t group_of(PageIndex page) const { return page.value / blocks_max_; }
+  uint32_t num_groups() const { return num_groups_; }
+  uint32_t blocks_max() const { return blocks_max_; }
+  uint32_t rows_free() const { return rows_.free_count(); }
+
+  // A new open block behind `parent`, as near behind row `hint` as possible; none if all rows are
+  // taken.
+  BlockIndex Allocate(NamespaceId name_space, BlockIndex parent, uint32_t hint);
+  // A sealed block whose pages are all valid on NVMe. REQUIRES: its run is free.
+  BlockIndex Restore(NamespaceId name_space, FrameIndex nvme_first);
+  void Seal(BlockIndex index);
+  // Nobody refers to it any more. It is freed when its last copy is gone.
+  void Release(BlockIndex index);
+  void SetParent(BlockIndex index, BlockIndex parent);
+  BlockIndex ParentOf(BlockIndex index) const;  // None: first of its chain, or cut off from it.
+  void AddReference(BlockIndex index);
+  void RemoveReference(BlockIndex index);
+  void SetMovable(BlockIndex index, bool movable);
+  void Touch(BlockIndex index);
+  void Cool(BlockIndex index);
+
+  // ---- Copies
+  void FillStart(PageIndex page, Tier tier, FrameIndex frame);
+  void FillDone(PageIndex page, Tier tier);
+  void FillFail(PageIndex page, Tier tier);
+  void Adopt(PageIndex page, Tier tier, FrameIndex frame);
+  void Withdraw(PageIndex page);  // HBM: valid -> retiring.
+  void Rescue(PageIndex page);    // HBM: retiring -> valid.
+  void Drop(PageIndex page, Tier tier);
+  void AddReader(PageIndex page, Tier tier);
+  void RemoveReader(PageIndex page, Tier tier);
+  void Pin(PageIndex page, Tier tier, uint16_t count = 1);
+  void Unpin(PageIndex page, Tier tier);
+  void AddClaim(PageIndex page);
+  uint16_t TakeClaims(PageIndex page);  // Returns them and leaves none.
+  void RemoveClaim(PageIndex page);
+
+  // True if the page has a copy, valid or retiring, in a tier other than `tier`.
+  bool HasOtherCopy(PageIndex page, Tier tier) const;
+
+  // ---- Frames
+  FreeMap& frames(Tier tier) { return tier == Tier::kHbm ? hbm_frames_ : host_frames_; }
+  const FreeMap& frames(Tier tier) const { return tier == Tier::kHbm ? hbm_frames_ : host_frames_; }
+  uint32_t runs_free() const { return runs_.free_count(); }
+  // Gives `block` a run and a stamp. REQUIRES: a run is free and the block has none.
+  void TakeRun(BlockIndex block, Stamp stamp);
+  bool RunIsFree(FrameIndex first) const { return runs_.is_free(first.value / num_groups_); }
+  uint32_t runs_max() const { return runs_.size(); }
+  // The namespace whose bytes an HBM frame may hold; none: zeroes.
+  NamespaceId frame_namespace(FrameIndex frame) const { return frame_namespaces_[frame.value]; }
+  void set_frame_namespace(FrameIndex frame, NamespaceId name) {
+    frame_namespaces_[frame.value] = name;
+  }
+
+  // ---- Stocks (R6)
+  uint32_t clean_pages(Tier tier) const { return clean_pages_[TierIndex(tier)]; }
+  uint32_t pinned_pages(Tier tier) const { return pinned_pages_[TierIndex(tier)]; }
+  uint32_t blocks_in(Tier tier) const { return blocks_in_[TierIndex(tier)]; }
+  uint32_t claimed_pages() const { return claimed_pages_; }
+  // A cached block that will not be written to NVMe may be dropped as it is.
+  bool Admitted(const Block& block) const;
+
+  const ResidencyPolicy& policy() const { return *policy_; }
+  ResidencyPolicy& policy() { return *policy_; }
+
+ private:
+  friend class Verifier;
+
+  void Change(PageIndex page, Tier tier, CopyEvent event, FrameIndex frame);
+  void Enter(BlockIndex block, Tier tier);
+  void Leave(BlockIndex block, Tier tier);
+  void FreeRow(BlockIndex index);
+  void Publish(PageIndex page);
+  bool IsClean(PageIndex page, Tier tier) const;
+  void RefreshStock(PageIndex page);
+  void RefreshStocks(BlockIndex index);  // O(groups)
+  Page& mutable_page(PageIndex index) { return pages_[index.value]; }
+
+  const uint32_t num_groups_;
+  const uint32_t blocks_max_;
+  const Admission admission_;
+  std::vector<Block> blocks_;
+  std::vector<Page> pages_;
+  std::vector<NamespaceId> frame_namespaces_;
+  FreeMap rows_;
+  FreeMap hbm_frames_;
+  FreeMap host_frames_;
+  FreeMap runs_;
+  uint32_t run_hint_ = 0;
+  std::array<uint32_t, 2> clean_pages_{};
+  std::array<uint32_t, kTierCount> pinned_pages_{};
+  std::array<uint32_t, kTierCount> blocks_in_{};
+  uint32_t claimed_pages_ = 0;
+  uint64_t use_counter_ = 0;
+  std::unique_ptr<ResidencyPolicy> policy_;
+  Effects* effects_ = nullptr;
+};
+
+}  // namespace kvpager
+
+#endif  // KVPAGER_MEMMGR_CORE_BLOCK_TABLE_H_

@@ -1,0 +1,222 @@
+#include "memmgr/core/core.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <variant>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "memmgr/base/check.h"
+#include "memmgr/core/background.h"
+#include "memmgr/core/collector.h"
+#include "memmgr/core/planner.h"
+#include "memmgr/core/sequences.h"
+#include "memmgr/core/state.h"
+#include "memmgr/core/verify.h"
+
+namespace kvpager {
+namespace {
+
+void BeginInput(CoreState& s, Instant now, Effects& effects) {
+  KVP_CHECK(effects.empty());
+  KVP_CHECK(now >= s.now);
+  s.now = now;
+  s.effects = &effects;
+  s.blocks.set_effects(&effects);
+  s.budget = s.limits.pages_per_input;
+  ++s.inputs;
+}
+
+// Nothing moves and nothing is in flight: what still waits would wait for ever.
+void GiveUp(CoreState& s) {
+  if (s.operations.in_flight_total() > 0 || s.now < s.nvme_write_retry) return;
+  if (!GiveUpIfStuck(s)) GiveUpBackground(s);
+}
+
+// R5: everything that can happen now happens, within the budget.
+void RunToFixedPoint(CoreState& s) {
+  for (;;) {
+    s.progress = false;
+    RunJobs(s);
+    RunDeferred(s);
+    Collect(s);
+    RunBackground(s);
+    MaintainStocks(s);
+    if (s.budget == 0 || !s.EffectsHaveRoom()) break;
+    if (!s.progress) GiveUp(s);
+    if (!s.progress) break;
+  }
+  s.unfinished = s.progress || s.budget == 0;
+}
+
+struct Dispatch {
+  CoreState& s;
+  const Command& command;
+
+  void operator()(const AttachCommand& body) const { Attach(s, command, body); }
+  void operator()(const GoneCommand&) const { Gone(s, command); }
+  void operator()(const OpenCommand& body) const { OpenSequence(s, command, body); }
+  void operator()(const ExtendCommand& body) const { ExtendSequence(s, command, body); }
+  void operator()(const ForkCommand&) const { ChangeSequence(s, command); }
+  void operator()(const TruncateCommand&) const { ChangeSequence(s, command); }
+  void operator()(const NameCommand&) const { ChangeSequence(s, command); }
+  void operator()(const SuspendCommand&) const { ChangeSequence(s, command); }
+  void operator()(const ResumeCommand&) const { ChangeSequence(s, command); }
+  void operator()(const CloseCommand&) const { ChangeSequence(s, command); }
+  void operator()(const StepBeginCommand& body) const { BeginStep(s, command, body); }
+  void operator()(const StepEndCommand& body) const { EndStep(s, command, body); }
+  void operator()(const StepCancelCommand& body) const { CancelStep(s, command, body); }
+  void operator()(const PrefetchCommand& body) const { StartPrefetch(s, command, body); }
+  void operator()(const EvictCommand& body) const { StartEviction(s, command, body); }
+};
+
+// Administrators have no client, and may only move pages.
+bool MayCommand(const CoreState& s, const Command& command) {
+  if (command.client.is_none()) {
+    return std::holds_alternative<PrefetchCommand>(command.body) ||
+           std::holds_alternative<EvictCommand>(command.body);
+  }
+  if (std::holds_alternative<AttachCommand>(command.body)) return true;
+  if (command.client.value >= s.clients.size()) return false;
+  const Client& client = s.clients[command.client.value];
+  return client.attached && !client.gone;
+}
+
+}  // namespace
+
+Core::Core(std::unique_ptr<CoreState> state) : state_(std::move(state)) {}
+Core::~Core() = default;
+
+absl::StatusOr<std::unique_ptr<Core>> Core::Create(const Limits& limits) {
+  if (limits.num_groups == 0 || limits.page_tokens == 0 ||
+      limits.frames_max[TierIndex(Tier::kHbm)] == 0 ||
+      limits.frames_max[TierIndex(Tier::kHost)] < 2 || limits.lanes_per_client != kLanesMax) {
+    return absl::InvalidArgumentError("the limits contradict each other; use DeriveLimits");
+  }
+  return std::unique_ptr<Core>(new Core(std::make_unique<CoreState>(limits)));
+}
+
+Effects Core::MakeEffects() const {
+  const Limits& limits = state_->limits;
+  size_t operations = 0;
+  for (uint32_t in_flight : limits.in_flight_max) operations += in_flight;
+  Effects effects;
+  effects.page_table_writes.reserve(8 * size_t{limits.pages_per_input});
+  effects.replies.reserve(limits.steps_max + limits.deferred_max + 256);
+  effects.updates.reserve(4 * size_t{limits.step_entries_per_step_max});
+  effects.runs.reserve(4 * size_t{limits.pages_per_input} + limits.blocks_max);
+  effects.copies.reserve(operations);
+  effects.catalogue_writes.reserve(4 * size_t{limits.pages_per_input});
+  return effects;
+}
+
+bool Core::Restore(const RestoredBlock& found) {
+  CoreState& s = *state_;
+  KVP_CHECK_EQ(s.inputs, 0u);
+  const uint32_t groups = s.limits.num_groups;
+  const bool aligned = found.frame_first.value % groups == 0 &&
+                       found.frame_first.value / groups < s.blocks.runs_max();
+  if (found.key.is_none() || !aligned || !s.blocks.RunIsFree(found.frame_first)) return false;
+  if (!s.index.Find(found.key).is_none()) return false;
+  Effects unused;
+  s.blocks.set_effects(&unused);
+  const BlockIndex index = s.blocks.Restore(NamespaceId{}, found.frame_first);
+  if (index.is_none()) return false;
+  Block& block = s.blocks.block(index);
+  block.key = found.key;
+  block.stamp = found.stamp;
+  block.named = block.nvme_named = block.catalogued = true;
+  block.durable = block.committed = found.durable;
+  s.durable_blocks += found.durable ? 1 : 0;
+  s.index.Insert(found.key, index);
+  if (!found.parent_key.is_none()) {
+    const BlockIndex parent = s.index.Find(found.parent_key);
+    if (!parent.is_none()) s.blocks.SetParent(index, parent);
+  }
+  return true;
+}
+
+void Core::Step(Instant now, const Command& command, Effects& effects) {
+  CoreState& s = *state_;
+  BeginInput(s, now, effects);
+  if (MayCommand(s, command)) {
+    std::visit(Dispatch{s, command}, command.body);
+  } else {
+    s.Answer(command.client, command.request, absl::StatusCode::kFailedPrecondition,
+             "this client is not attached");
+  }
+  RunToFixedPoint(s);
+}
+
+void Core::Complete(Instant now, const Completion& completion, Effects& effects) {
+  CoreState& s = *state_;
+  BeginInput(s, now, effects);
+  const Operation done = s.operations.Finish(completion.op);
+  if (done.durable) {
+    FinishDurableWrite(s, done, completion.outcome);
+  } else {
+    if (completion.outcome != Outcome::kOk) NoteFailure(s, done.page);
+    FinishCopy(s, done, completion.outcome);
+  }
+  RunToFixedPoint(s);
+}
+
+void Core::Tick(Instant now, Effects& effects) {
+  BeginInput(*state_, now, effects);
+  RunToFixedPoint(*state_);
+}
+
+bool Core::has_work() const { return state_->unfinished; }
+Instant Core::next_deadline() const { return NextDeadline(*state_); }
+const Limits& Core::limits() const { return state_->limits; }
+const CoreMetrics& Core::metrics() const { return state_->metrics; }
+uint32_t Core::sequences_open() const { return state_->sequences.open_count(); }
+uint32_t Core::steps_open() const { return state_->steps.open_count(); }
+uint32_t Core::operations_in_flight() const { return state_->operations.in_flight_total(); }
+void Core::Verify() const { VerifyAll(*state_); }
+
+TierInfo Core::tier_info(Tier tier) const {
+  const BlockTable& blocks = state_->blocks;
+  TierInfo info;
+  info.frames = state_->limits.frames_max[TierIndex(tier)];
+  info.blocks = blocks.blocks_in(tier);
+  info.pages_pinned = blocks.pinned_pages(tier);
+  if (tier == Tier::kNvme) {
+    info.frames_free = uint64_t{blocks.runs_free()} * state_->limits.num_groups;
+    return info;
+  }
+  info.frames_free = blocks.frames(tier).free_count();
+  info.pages_clean = blocks.clean_pages(tier);
+  return info;
+}
+
+SequenceInfo Core::sequence_info(uint32_t slot_first) const {
+  const CoreState& s = *state_;
+  SequenceInfo info;
+  uint32_t slot = slot_first;
+  for (; slot < s.sequences.slots(); ++slot) {
+    const Sequence& row = s.sequences.at_slot(slot);
+    if (row.phase == SequencePhase::kOpen && !row.client.is_none()) break;
+  }
+  if (slot >= s.sequences.slots()) return info;
+  const Sequence& sequence = s.sequences.at_slot(slot);
+  info.sequence = s.sequences.id_of(slot);
+  info.client = sequence.client;
+  info.name_space = sequence.name_space;
+  info.length_tokens = sequence.length_tokens;
+  info.blocks = sequence.blocks;
+  info.steps = sequence.steps;
+  info.suspended = sequence.suspended;
+  for (SequenceTable::Walk walk(s.sequences, sequence, 0); walk.valid(); walk.Next()) {
+    for (uint32_t group = 0; group < s.limits.num_groups; ++group) {
+      const Page& page = s.blocks.page(s.blocks.page_of(walk.block(), group));
+      for (size_t tier = 0; tier < kTierCount; ++tier)
+        info.pages[tier] += page.copies[tier].valid();
+    }
+  }
+  return info;
+}
+
+}  // namespace kvpager

@@ -1,0 +1,21 @@
+// memmgr/core/durable.h
+//
+// Durable names on their way: blocks down to NVMe, then entries into the catalogue, synced. The
+// answer comes last, so what was acknowledged survives a power cut (as far as the device keeps what
+// it acknowledged). Started through background.h.
+
+#ifndef KVPAGER_MEMMGR_CORE_DURABLE_H_
+#define KVPAGER_MEMMGR_CORE_DURABLE_H_
+
+#include "memmgr/core/state.h"
+
+namespace kvpager {
+
+void RunDurableNames(CoreState& state);
+
+// Nothing is in flight and nothing moves: those that wait will wait for ever.
+void GiveUpDurableNames(CoreState& state);
+
+}  // namespace kvpager
+
+#endif  // KVPAGER_MEMMGR_CORE_DURABLE_H_

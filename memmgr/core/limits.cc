@@ -1,0 +1,118 @@
+#include "memmgr/core/limits.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "memmgr/base/units.h"
+#include "memmgr/core/sequence_table.h"
+
+namespace kvpager {
+namespace {
+
+constexpr uint64_t kFramesMax = uint64_t{1} << 26;  // Bits of a frame in a page table word.
+constexpr uint64_t kPagesMax = uint64_t{1} << 32;
+
+absl::Status CheckWatermark(const char* name, const Watermark& mark) {
+  if (mark.low_permille <= mark.high_permille && mark.high_permille <= 900) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "watermark ", name, ": low ", mark.low_permille, " and high ", mark.high_permille,
+      " permille; low must not exceed high, and high must be at most 900"));
+}
+
+absl::Status Check(const PoolOptions& options) {
+  if (options.num_groups == 0 || options.page_tokens == 0 || options.page_tokens > UINT16_MAX) {
+    return absl::InvalidArgumentError(
+        "a pool needs 1 to 65535 tokens per page and at least 1 group");
+  }
+  if (options.blocks_hbm == 0) {
+    return absl::InvalidArgumentError("hbm has room for no block; raise hbm.size or hbm.blocks");
+  }
+  if (uint64_t{options.blocks_host} * options.num_groups < 2) {
+    return absl::InvalidArgumentError(
+        "host memory has room for fewer than 2 pages; raise host.size or host.blocks");
+  }
+  const struct {
+    const char* tier;
+    uint32_t blocks;
+  } tiers[] = {
+      {"hbm", options.blocks_hbm}, {"host", options.blocks_host}, {"nvme", options.blocks_nvme}};
+  uint64_t pages = 0;
+  for (const auto& [tier, blocks] : tiers) {
+    const uint64_t frames = uint64_t{blocks} * options.num_groups;
+    pages += frames;
+    if (frames < kFramesMax) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(tier, " would have ", frames, " frames; at most ", kFramesMax - 1,
+                     " fit a page table word: lower ", tier, ".size, or use larger pages"));
+  }
+  if (pages >= kPagesMax) return absl::InvalidArgumentError("the tiers have 2^32 pages or more");
+  if (options.clients_max == 0 || options.sequences_max == 0 || options.steps_max == 0 ||
+      options.namespaces_max == 0) {
+    return absl::InvalidArgumentError(
+        "clients, namespaces, sequences and steps must be at least 1");
+  }
+  if (options.durable_permille > 1000) {
+    return absl::InvalidArgumentError("durable.share is more than the whole of nvme");
+  }
+  return absl::OkStatus();
+}
+
+uint32_t Share(uint64_t frames, uint32_t permille) {
+  return static_cast<uint32_t>(frames * permille / 1000);
+}
+
+}  // namespace
+
+absl::StatusOr<Limits> DeriveLimits(const PoolOptions& options) {
+  if (absl::Status status = Check(options); !status.ok()) return status;
+  const struct {
+    const char* name;
+    const Watermark& mark;
+  } marks[] = {{"free.hbm", options.free_hbm},
+               {"clean.hbm", options.clean_hbm},
+               {"free.host", options.free_host},
+               {"clean.host", options.clean_host}};
+  for (const auto& [name, mark] : marks) {
+    if (absl::Status status = CheckWatermark(name, mark); !status.ok()) return status;
+  }
+  Limits limits;
+  limits.page_tokens = options.page_tokens;
+  limits.num_groups = options.num_groups;
+  limits.admission = options.blocks_nvme == 0 ? Admission::kNever : options.admission;
+  limits.incarnation = options.incarnation;
+  limits.clients_max = options.clients_max;
+  limits.namespaces_max = options.namespaces_max;
+  limits.sequences_max = options.sequences_max;
+  limits.steps_max = options.steps_max;
+  limits.frames_max = {options.blocks_hbm * options.num_groups,
+                       options.blocks_host * options.num_groups,
+                       options.blocks_nvme * options.num_groups};
+  limits.in_flight_max = {64, 128, 64, 64, 64, 128};
+  // Every block with a copy, those that a step is about to make, and those that are going.
+  limits.blocks_max = options.blocks_hbm + options.blocks_host + options.blocks_nvme +
+                      2 * limits.pages_per_input / options.num_groups +
+                      limits.step_entries_per_step_max + 512;
+  limits.sequence_chunks_max =
+      static_cast<uint32_t>(CeilDiv(4 * uint64_t{limits.blocks_max}, kBlocksPerChunk)) +
+      2 * options.sequences_max;
+  limits.step_entries_max = std::max(16 * options.steps_max, 2 * limits.step_entries_per_step_max);
+  limits.deferred_max = std::min(1024u, 4 * options.sequences_max);
+  limits.durable_blocks_max = Share(options.blocks_nvme, options.durable_permille);
+  const Watermark free_marks[] = {options.free_hbm, options.free_host};
+  const Watermark clean_marks[] = {options.clean_hbm, options.clean_host};
+  for (size_t tier = 0; tier < 2; ++tier) {
+    const uint64_t frames = limits.frames_max[tier];
+    limits.free_low[tier] = Share(frames, free_marks[tier].low_permille);
+    limits.free_high[tier] = Share(frames, free_marks[tier].high_permille);
+    limits.clean_low[tier] = Share(frames, clean_marks[tier].low_permille);
+    limits.clean_high[tier] = Share(frames, clean_marks[tier].high_permille);
+  }
+  return limits;
+}
+
+}  // namespace kvpager

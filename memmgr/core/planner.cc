@@ -1,0 +1,386 @@
+#include "memmgr/core/planner.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "memmgr/base/check.h"
+#include "memmgr/core/loss.h"
+#include "memmgr/core/stocks.h"
+#include "memmgr/core/victims.h"
+
+namespace kvpager {
+namespace {
+
+constexpr uint32_t kHostReserve = 1;  // R2: kept for swaps.
+
+// ---- Frames
+
+FrameIndex TakeFrameHbm(CoreState& s, Urgency urgency) {
+  FreeMap& frames = s.blocks.frames(Tier::kHbm);
+  if (urgency == Urgency::kBackground) {
+    if (frames.free_count() <= s.limits.free_low[TierIndex(Tier::kHbm)] / 2) return {};
+  } else if (frames.free_count() == 0) {
+    const VictimHbm victim = FindVictimHbm(s, Reach::kNear);
+    if (victim.page.is_none() || !victim.clean) return {};
+    s.blocks.Drop(victim.page, Tier::kHbm);
+    ++s.metrics.evicted_clean_pages[TierIndex(Tier::kHbm)];
+  }
+  const uint32_t frame = frames.Take();
+  return frame == FreeMap::kNone ? FrameIndex{} : FrameIndex{frame};
+}
+
+enum class Reserve : uint8_t { kKeep, kUse };
+
+FrameIndex TakeFrameHost(CoreState& s, Urgency urgency, Reserve reserve) {
+  FreeMap& frames = s.blocks.frames(Tier::kHost);
+  if (urgency == Urgency::kBackground) {
+    const uint32_t keep = kHostReserve + s.limits.free_low[TierIndex(Tier::kHost)] / 2;
+    if (frames.free_count() <= keep) return {};
+  } else if (frames.free_count() <= kHostReserve) {
+    MakeRoomHost(s, Reach::kNear);
+    if (frames.free_count() <= kHostReserve) {
+      if (reserve == Reserve::kKeep || frames.free_count() == 0) return {};
+      ++s.metrics.swaps;
+    }
+  }
+  return FrameIndex{frames.Take()};
+}
+
+// ---- Starting
+
+void Start(CoreState& s, const Operation& operation, CopyOp op) {
+  op.op = s.operations.Start(operation);
+  op.channel = operation.channel;
+  op.page = operation.page;
+  op.group = s.blocks.group_of(operation.page);
+  s.effects->copies.push_back(op);
+  ++s.metrics.copies_started[ChannelIndex(operation.channel)];
+}
+
+// The header fields of a block's NVMe frames.
+void DescribeRun(const CoreState& s, BlockIndex index, CopyOp& op) {
+  const Block& block = s.blocks.block(index);
+  op.stamp = block.stamp;
+  if (!block.nvme_named) return;
+  op.key = block.key;
+  const BlockIndex parent = s.blocks.ParentOf(index);
+  if (!parent.is_none()) op.parent_key = s.blocks.block(parent).key;
+}
+
+// Gives the block a run, taking another block's if all are in use.
+bool TakeRun(CoreState& s, BlockIndex index) {
+  if (s.blocks.runs_free() == 0) {
+    const VictimNvme victim = FindVictimNvme(s, Reach::kNear);
+    if (victim.block.is_none() || victim.block == index) return false;
+    if (victim.discard) {
+      ++s.metrics.evicted_dropped_pages[TierIndex(Tier::kNvme)];
+      Discard(s, victim.block);
+    } else {
+      ForgetRun(s, victim.block);
+    }
+    if (s.blocks.runs_free() == 0) return false;
+  }
+  s.blocks.TakeRun(index, Stamp{s.limits.incarnation, ++s.stamp_counter});
+  return true;
+}
+
+}  // namespace
+
+bool Promote(CoreState& s, PageIndex page, Urgency urgency) {
+  KVP_CHECK(s.blocks.page(page).copy(Tier::kHost).valid());
+  KVP_CHECK(s.blocks.page(page).copy(Tier::kHbm).absent());
+  if (!s.operations.HasRoom(Channel::kHostToHbm)) return false;
+  const FrameIndex source = s.blocks.page(page).copy(Tier::kHost).frame;
+  s.blocks.AddReader(page, Tier::kHost);  // So that making room does not take it.
+  const FrameIndex target = TakeFrameHbm(s, urgency);
+  if (target.is_none()) {
+    s.blocks.RemoveReader(page, Tier::kHost);
+    return false;
+  }
+  s.blocks.FillStart(page, Tier::kHbm, target);
+  s.blocks.set_frame_namespace(target, s.blocks.block(s.blocks.block_of(page)).name_space);
+  Start(s, {.channel = Channel::kHostToHbm, .page = page}, {.source = source, .target = target});
+  return true;
+}
+
+bool Fetch(CoreState& s, PageIndex page, Urgency urgency) {
+  KVP_CHECK(s.blocks.page(page).copy(Tier::kNvme).valid());
+  KVP_CHECK(s.blocks.page(page).copy(Tier::kHost).absent());
+  if (!s.operations.HasRoom(Channel::kNvmeToHost)) return false;
+  const FrameIndex source = s.blocks.page(page).copy(Tier::kNvme).frame;
+  s.blocks.AddReader(page, Tier::kNvme);
+  const FrameIndex target = TakeFrameHost(s, urgency, Reserve::kKeep);
+  if (target.is_none()) {
+    s.blocks.RemoveReader(page, Tier::kNvme);
+    return false;
+  }
+  s.blocks.FillStart(page, Tier::kHost, target);
+  CopyOp op{.source = source, .target = target};
+  DescribeRun(s, s.blocks.block_of(page), op);
+  Start(s, {.channel = Channel::kNvmeToHost, .page = page}, op);
+  return true;
+}
+
+bool Demote(CoreState& s, PageIndex page, Urgency urgency, Demotion kind) {
+  KVP_CHECK(s.blocks.page(page).copy(Tier::kHbm).valid());
+  KVP_CHECK(s.blocks.page(page).copy(Tier::kHost).absent());
+  if (!s.operations.HasRoom(Channel::kHbmToHost)) return false;
+  const FrameIndex source = s.blocks.page(page).copy(Tier::kHbm).frame;
+  s.blocks.AddReader(page, Tier::kHbm);
+  const FrameIndex target =
+      TakeFrameHost(s, urgency, kind == Demotion::kSwap ? Reserve::kUse : Reserve::kKeep);
+  // Making room may have discarded the very block, if another of its pages was the coldest.
+  const bool live = s.blocks.block(s.blocks.block_of(page)).live();
+  if (target.is_none() || !live) {
+    if (!target.is_none()) s.blocks.frames(Tier::kHost).Give(target.value);
+    s.blocks.RemoveReader(page, Tier::kHbm);
+    return false;
+  }
+  const bool move = kind != Demotion::kCopy;
+  s.blocks.FillStart(page, Tier::kHost, target);
+  if (move) s.blocks.Withdraw(page);
+  Start(s, {.move = move, .channel = Channel::kHbmToHost, .page = page},
+        {.source = source, .target = target});
+  return true;
+}
+
+bool WriteOut(CoreState& s, PageIndex page) {
+  const Page& row = s.blocks.page(page);
+  KVP_CHECK(row.copy(Tier::kHost).valid());
+  KVP_CHECK(row.copy(Tier::kNvme).absent());
+  const BlockIndex index = s.blocks.block_of(page);
+  KVP_CHECK(s.blocks.block(index).phase == BlockPhase::kSealed);
+  if (s.blocks.runs_max() == 0 || s.now < s.nvme_write_retry) return false;
+  if (!s.operations.HasRoom(Channel::kHostToNvme)) return false;
+  s.blocks.AddReader(page, Tier::kHost);
+  if (s.blocks.block(index).nvme_first.is_none() && !TakeRun(s, index)) {
+    s.blocks.RemoveReader(page, Tier::kHost);
+    return false;
+  }
+  const FrameIndex target{s.blocks.block(index).nvme_first.value + s.blocks.group_of(page)};
+  s.blocks.FillStart(page, Tier::kNvme, target);
+  CopyOp op{.source = row.copy(Tier::kHost).frame, .target = target};
+  DescribeRun(s, index, op);
+  Start(s, {.channel = Channel::kHostToNvme, .page = page}, op);
+  return true;
+}
+
+bool CopyTail(CoreState& s, PageIndex source, PageIndex target) {
+  KVP_CHECK(s.blocks.page(source).copy(Tier::kHbm).valid());
+  if (!s.operations.HasRoom(Channel::kHbmToHbm)) return false;
+  const FrameIndex frame = TakeFrameHbm(s, Urgency::kDemand);
+  if (frame.is_none()) return false;
+  s.blocks.AddReader(source, Tier::kHbm);
+  s.blocks.FillStart(target, Tier::kHbm, frame);
+  s.blocks.set_frame_namespace(frame, s.blocks.block(s.blocks.block_of(target)).name_space);
+  Start(s, {.channel = Channel::kHbmToHbm, .page = target, .source_page = source},
+        {.source = s.blocks.page(source).copy(Tier::kHbm).frame, .target = frame});
+  return true;
+}
+
+bool Place(CoreState& s, PageIndex page) {
+  const NamespaceId owner = s.blocks.block(s.blocks.block_of(page)).name_space;
+  if (!s.operations.HasRoom(Channel::kScrub)) return false;
+  const FrameIndex frame = TakeFrameHbm(s, Urgency::kDemand);
+  if (frame.is_none()) return false;
+  const NamespaceId before = s.blocks.frame_namespace(frame);
+  s.blocks.set_frame_namespace(frame, owner);
+  if (before.is_none() || before == owner) {
+    s.blocks.Adopt(page, Tier::kHbm, frame);
+    return true;
+  }
+  s.blocks.FillStart(page, Tier::kHbm, frame);
+  Start(s, {.channel = Channel::kScrub, .page = page}, {.target = frame});
+  return true;
+}
+
+// ---- Room
+// ----------------------------------------------------------------------------------------
+
+uint32_t MakeRoomHbm(CoreState& s, uint32_t frames_wanted, Demotion kind, Reach reach) {
+  uint32_t coming = s.operations.moves_in_flight() + s.blocks.frames(Tier::kHbm).free_count();
+  while (coming < frames_wanted && s.Spend()) {
+    const VictimHbm victim = FindVictimHbm(s, reach);
+    if (victim.page.is_none()) break;
+    if (victim.clean) {
+      s.blocks.Drop(victim.page, Tier::kHbm);
+      ++s.metrics.evicted_clean_pages[TierIndex(Tier::kHbm)];
+      s.progress = true;
+      ++coming;
+      continue;
+    }
+    if (Demote(s, victim.page, Urgency::kDemand, kind)) {
+      ++coming;
+      continue;
+    }
+    // No room below. A cached block is worth less than a step's wait.
+    const BlockIndex index = s.blocks.block_of(victim.page);
+    const Block& block = s.blocks.block(index);
+    if (!block.live()) continue;  // It went while room was made for it.
+    if (!s.operations.HasRoom(Channel::kHbmToHost)) break;
+    if (block.references > 0 || block.durable || block.phase != BlockPhase::kSealed) break;
+    ++s.metrics.evicted_dropped_pages[TierIndex(Tier::kHbm)];
+    Discard(s, index);
+    s.progress = true;
+    ++coming;
+  }
+  return coming;
+}
+
+bool MakeRoomHost(CoreState& s, Reach reach) {
+  FreeMap& frames = s.blocks.frames(Tier::kHost);
+  while (frames.free_count() <= kHostReserve) {
+    const VictimHost victim = FindVictimHost(s, reach);
+    switch (victim.exit) {
+      case HostExit::kNone:
+        return false;
+      case HostExit::kDrop:
+        s.blocks.Drop(victim.page, Tier::kHost);
+        ++s.metrics.evicted_clean_pages[TierIndex(Tier::kHost)];
+        break;
+      case HostExit::kDiscardBlock:
+        ++s.metrics.evicted_dropped_pages[TierIndex(Tier::kHost)];
+        Discard(s, s.blocks.block_of(victim.page));
+        break;
+      case HostExit::kWriteOut:
+        return WriteOut(s, victim.page);
+    }
+    s.progress = true;
+  }
+  return true;
+}
+
+void Discard(CoreState& s, BlockIndex index) {
+  Block& block = s.blocks.block(index);
+  KVP_CHECK_EQ(block.references, 0u);
+  if (block.named) {
+    s.index.Erase(block.key);
+    block.named = false;
+  }
+  if (block.durable) {
+    block.durable = false;
+    --s.durable_blocks;
+  }
+  ForgetEntry(s, index);
+  s.blocks.Release(index);
+}
+
+// ---- Finishing
+// -----------------------------------------------------------------------------------
+
+namespace {
+
+// The copy that was being made is good, unless its block was given up meanwhile.
+void Arrived(CoreState& s, PageIndex page, Tier tier) {
+  if (s.blocks.block(s.blocks.block_of(page)).phase == BlockPhase::kDraining) {
+    s.blocks.FillFail(page, tier);
+  } else {
+    s.blocks.FillDone(page, tier);
+  }
+}
+
+// A copy that does not hold what it should: gone, unless somebody still reads it and will tell too.
+void DropCorrupt(CoreState& s, PageIndex page, Tier tier) {
+  const BlockIndex index = s.blocks.block_of(page);
+  if (!s.blocks.block(index).live()) return;
+  if (tier == Tier::kNvme) ForgetEntry(s, index);
+  if (!s.blocks.page(page).copy(tier).idle()) return;
+  s.blocks.Drop(page, tier);
+  if (!s.blocks.HasOtherCopy(page, tier)) LoseBlock(s, index);
+}
+
+void FinishDemotion(CoreState& s, const Operation& done, Outcome outcome) {
+  const BlockIndex index = s.blocks.block_of(done.page);
+  s.blocks.RemoveReader(done.page, Tier::kHbm);
+  const bool retiring = s.blocks.page(done.page).copy(Tier::kHbm).state == CopyState::kRetiring;
+  if (outcome == Outcome::kOk) {
+    const bool live = s.blocks.block(index).live();
+    Arrived(s, done.page, Tier::kHost);
+    if (live && retiring) s.blocks.Drop(done.page, Tier::kHbm);
+    return;
+  }
+  if (retiring) s.blocks.Rescue(done.page);
+  s.blocks.FillFail(done.page, Tier::kHost);
+}
+
+void FinishPromotion(CoreState& s, const Operation& done, Outcome outcome) {
+  s.blocks.RemoveReader(done.page, Tier::kHost);
+  if (outcome != Outcome::kOk) {
+    s.blocks.FillFail(done.page, Tier::kHbm);
+    if (outcome == Outcome::kCorrupt) DropCorrupt(s, done.page, Tier::kHost);
+    return;
+  }
+  Arrived(s, done.page, Tier::kHbm);
+  // The second half of a swap (R2): the reserved frame comes back.
+  if (s.blocks.frames(Tier::kHost).free_count() >= kHostReserve) return;
+  const Page& row = s.blocks.page(done.page);
+  if (row.copy(Tier::kHbm).valid() && row.copy(Tier::kHost).idle()) {
+    s.blocks.Drop(done.page, Tier::kHost);
+  }
+}
+
+void FinishWrite(CoreState& s, const Operation& done, Outcome outcome) {
+  const BlockIndex index = s.blocks.block_of(done.page);
+  s.blocks.RemoveReader(done.page, Tier::kHost);
+  if (outcome == Outcome::kOk) {
+    s.nvme_write_failures = 0;
+    Arrived(s, done.page, Tier::kNvme);
+    EnterCatalogue(s, index);
+    return;
+  }
+  s.blocks.FillFail(done.page, Tier::kNvme);
+  if (outcome == Outcome::kCorrupt) {
+    DropCorrupt(s, done.page, Tier::kHost);
+    return;
+  }
+  // A device that refuses is asked again after 1 ms, 2 ms, ... 1 s.
+  s.nvme_write_failures = std::min(s.nvme_write_failures + 1, 10u);
+  s.nvme_write_retry = Instant{s.now.ns + (uint64_t{1'000'000} << s.nvme_write_failures)};
+}
+
+void FinishFetch(CoreState& s, const Operation& done, Outcome outcome) {
+  s.blocks.RemoveReader(done.page, Tier::kNvme);
+  if (outcome == Outcome::kOk) {
+    Arrived(s, done.page, Tier::kHost);
+    return;
+  }
+  // Unreadable is as bad as wrong: there is no other place to read it from (ARCHITECTURE, section
+  // 11).
+  s.blocks.FillFail(done.page, Tier::kHost);
+  const BlockIndex index = s.blocks.block_of(done.page);
+  if (s.blocks.block(index).live() && s.blocks.block(index).restored) ++s.metrics.catalogue_stale;
+  DropCorrupt(s, done.page, Tier::kNvme);
+}
+
+}  // namespace
+
+void FinishCopy(CoreState& s, const Operation& done, Outcome outcome) {
+  if (outcome == Outcome::kFailed) ++s.metrics.copies_failed[ChannelIndex(done.channel)];
+  if (outcome == Outcome::kCorrupt) ++s.metrics.copies_corrupt[ChannelIndex(done.channel)];
+  switch (done.channel) {
+    case Channel::kHbmToHost:
+      FinishDemotion(s, done, outcome);
+      return;
+    case Channel::kHostToHbm:
+      FinishPromotion(s, done, outcome);
+      return;
+    case Channel::kHostToNvme:
+      FinishWrite(s, done, outcome);
+      return;
+    case Channel::kNvmeToHost:
+      FinishFetch(s, done, outcome);
+      return;
+    case Channel::kHbmToHbm:
+      s.blocks.RemoveReader(done.source_page, Tier::kHbm);
+      break;
+    case Channel::kScrub:
+      break;
+  }
+  if (outcome == Outcome::kOk) {
+    Arrived(s, done.page, Tier::kHbm);
+  } else {
+    s.blocks.FillFail(done.page, Tier::kHbm);
+  }
+}
+
+}  // namespace kvpager

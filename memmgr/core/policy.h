@@ -1,0 +1,39 @@
+// memmgr/core/policy.h
+//
+// ResidencyPolicy: in which order blocks leave a tier. It orders; the planner decides which of the
+// blocks it names may really go (pins, leaf first).
+//
+// Contract: Track and Forget pair up per (tier, block). Touch means "used now"; callers touch a
+// chain's tail before its head, so that heads end up younger (FIELD.md: policies that ignore chains
+// strand tails). Coldest/Warmer walk from the next victim on; the walk is valid until the next call
+// that changes the tier. Sweep is a second walk with a memory, for the cleaner.
+//
+// Thread-safety: none. No allocation after construction. All O(1).
+
+#ifndef KVPAGER_MEMMGR_CORE_POLICY_H_
+#define KVPAGER_MEMMGR_CORE_POLICY_H_
+
+#include "memmgr/base/ids.h"
+
+namespace kvpager {
+
+class ResidencyPolicy {
+ public:
+  virtual ~ResidencyPolicy() = default;
+
+  virtual void Track(Tier tier, BlockIndex block) = 0;   // First copy in the tier.
+  virtual void Touch(BlockIndex block) = 0;              // In every tier that tracks it.
+  virtual void Cool(BlockIndex block) = 0;               // Next victim in every tier.
+  virtual void Forget(Tier tier, BlockIndex block) = 0;  // Last copy left the tier.
+
+  virtual BlockIndex Coldest(Tier tier) const = 0;  // None if the tier is empty.
+  virtual BlockIndex Warmer(Tier tier, BlockIndex block) const = 0;
+
+  // The block after the one that Sweep returned last, coldest first; none at the end, and then from
+  // the coldest again.
+  virtual BlockIndex Sweep(Tier tier) = 0;
+};
+
+}  // namespace kvpager
+
+#endif  // KVPAGER_MEMMGR_CORE_POLICY_H_

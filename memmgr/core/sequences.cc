@@ -1,0 +1,380 @@
+#include "memmgr/core/sequences.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <string_view>
+#include <variant>
+
+#include "absl/status/status.h"
+#include "memmgr/base/check.h"
+#include "memmgr/base/units.h"
+#include "memmgr/core/background.h"
+#include "memmgr/core/collector.h"
+#include "memmgr/core/naming.h"
+#include "memmgr/core/planner.h"
+
+namespace kvpager {
+namespace {
+
+using absl::StatusCode;
+
+// The slowest of the tiers that a page of the block must come from.
+Tier SlowestTier(const CoreState& s, BlockIndex index) {
+  Tier slowest = Tier::kHbm;
+  for (uint32_t group = 0; group < s.limits.num_groups; ++group) {
+    const Page& page = s.blocks.page(s.blocks.page_of(index, group));
+    Tier nearest = Tier::kNvme;
+    const CopyState hbm = page.copy(Tier::kHbm).state;
+    if (page.copy(Tier::kHost).valid()) nearest = Tier::kHost;
+    if (hbm == CopyState::kValid || hbm == CopyState::kRetiring) nearest = Tier::kHbm;
+    slowest = std::max(slowest, nearest);
+  }
+  return slowest;
+}
+
+// Appends known blocks until a key is unknown. Fills what the reply says of it.
+uint32_t Reuse(CoreState& s, Sequence& sequence, absl::Span<const BlockKey> keys,
+               std::array<uint32_t, kTierCount>* hits) {
+  uint32_t reused = 0;
+  for (const BlockKey& key : keys) {
+    const BlockIndex index = key.is_none() ? BlockIndex{} : s.index.Find(key);
+    if (index.is_none()) break;
+    Block& block = s.blocks.block(index);
+    if (block.name_space != sequence.name_space && !block.restored) break;
+    block.name_space = sequence.name_space;  // A restored block learns it from who knows its key.
+    if (!s.sequences.PushBack(sequence, index)) break;
+    if (block.touches < UINT8_MAX) ++block.touches;
+    s.blocks.AddReference(index);
+    ++(*hits)[TierIndex(SlowestTier(s, index))];
+    ++reused;
+  }
+  sequence.length_tokens += uint64_t{reused} * s.limits.page_tokens;
+  sequence.accepted_tokens = sequence.length_tokens;
+  // Tail before head, so that heads are younger (R8).
+  if (reused > 0) {
+    SequenceTable::Walk walk(s.sequences, sequence, sequence.blocks - 1);
+    for (uint32_t i = 0; i < reused; ++i, walk.Previous()) s.blocks.Touch(walk.block());
+  }
+  return reused;
+}
+
+void AnswerReuse(CoreState& s, const Command& command, SequenceId id,
+                 absl::Span<const BlockKey> keys) {
+  Sequence& sequence = *s.sequences.Find(id);
+  const uint32_t before = sequence.blocks;
+  std::array<uint32_t, kTierCount> hits{};
+  const uint32_t reused = Reuse(s, sequence, keys, &hits);
+  s.metrics.lookup_blocks += keys.size();
+  for (size_t tier = 0; tier < kTierCount; ++tier) s.metrics.hit_blocks[tier] += hits[tier];
+  Reply& reply = s.Answer(command.client, command.request, StatusCode::kOk, "");
+  reply.sequence = id;
+  reply.tokens = uint64_t{reused} * s.limits.page_tokens;
+  reply.hit_blocks = hits;
+  s.AttachUpdate(reply, id, sequence.length_tokens, before);
+}
+
+void Refuse(CoreState& s, const Command& command, StatusCode status, std::string_view reason) {
+  s.Answer(command.client, command.request, status, reason);
+}
+
+// The sequence, if it is open and the client's own; else the command is answered.
+Sequence* FindOwn(CoreState& s, const Command& command, SequenceId id) {
+  Sequence* sequence = s.sequences.Find(id);
+  if (sequence != nullptr && sequence->client == command.client &&
+      sequence->phase == SequencePhase::kOpen) {
+    return sequence;
+  }
+  Refuse(s, command, StatusCode::kNotFound, "no such sequence");
+  return nullptr;
+}
+
+}  // namespace
+
+// ---- Clients
+// -------------------------------------------------------------------------------------
+
+void Attach(CoreState& s, const Command& command, const AttachCommand& body) {
+  KVP_CHECK_LT(command.client.value, s.clients.size());
+  KVP_CHECK_LT(body.name_space.value, s.limits.namespaces_max);
+  Client& client = s.client(command.client);
+  KVP_CHECK(!client.attached);
+  client = Client{};
+  client.attached = true;
+  client.name_space = body.name_space;
+  s.Answer(command.client, command.request, StatusCode::kOk, "");
+}
+
+void Gone(CoreState& s, const Command& command) {
+  Client& client = s.client(command.client);
+  KVP_CHECK(client.attached);
+  if (client.gone) return;
+  client.gone = true;
+  s.PushJob({.kind = JobKind::kGone, .client = command.client});
+}
+
+// ---- Opening
+// -------------------------------------------------------------------------------------
+
+void OpenSequence(CoreState& s, const Command& command, const OpenCommand& body) {
+  if (body.keys.size() > s.limits.keys_per_command_max) {
+    Refuse(s, command, StatusCode::kInvalidArgument, "too many keys in one message; extend later");
+    return;
+  }
+  Client& client = s.client(command.client);
+  const SequenceId id = s.sequences.Open(command.client, client.name_space);
+  if (id.is_none()) {
+    Refuse(s, command, StatusCode::kResourceExhausted,
+           "too many open sequences; close some, or raise limits.sequences");
+    return;
+  }
+  ++client.sequences;
+  AnswerReuse(s, command, id, body.keys);
+}
+
+void ExtendSequence(CoreState& s, const Command& command, const ExtendCommand& body) {
+  Sequence* sequence = FindOwn(s, command, body.sequence);
+  if (sequence == nullptr) return;
+  if (body.keys.size() > s.limits.keys_per_command_max) {
+    Refuse(s, command, StatusCode::kInvalidArgument, "too many keys in one message; extend later");
+    return;
+  }
+  const bool whole = sequence->length_tokens == uint64_t{sequence->blocks} * s.limits.page_tokens;
+  if (sequence->steps > 0 || sequence->busy > 0 || sequence->deferred > 0 || !whole) {
+    Refuse(s, command, StatusCode::kFailedPrecondition,
+           "only a sequence of full blocks that is in no step can be extended");
+    return;
+  }
+  AnswerReuse(s, command, body.sequence, body.keys);
+}
+
+SequenceId OpenOwn(CoreState& s, NamespaceId name_space, absl::Span<const BlockKey> keys) {
+  const SequenceId id = s.sequences.Open(ClientId{}, name_space);
+  if (id.is_none()) return id;
+  std::array<uint32_t, kTierCount> hits{};
+  Reuse(s, *s.sequences.Find(id), keys, &hits);
+  return id;
+}
+
+SequenceId ShareOwn(CoreState& s, const Sequence& parent, uint32_t blocks) {
+  const SequenceId id = s.sequences.Open(ClientId{}, parent.name_space);
+  if (id.is_none()) return id;
+  Sequence& own = *s.sequences.Find(id);
+  SequenceTable::Walk walk(s.sequences, parent, 0);
+  for (; walk.valid() && walk.position() < blocks; walk.Next()) {
+    if (!s.sequences.PushBack(own, walk.block())) {
+      QueueClose(s, id, ClientId{}, 0);
+      return SequenceId{};
+    }
+    s.blocks.AddReference(walk.block());
+  }
+  own.length_tokens = uint64_t{own.blocks} * s.limits.page_tokens;
+  own.accepted_tokens = own.length_tokens;
+  return id;
+}
+
+void QueueClose(CoreState& s, SequenceId id, ClientId client, uint64_t request) {
+  Sequence& sequence = *s.sequences.Find(id);
+  KVP_CHECK(sequence.phase == SequencePhase::kOpen);
+  sequence.phase = SequencePhase::kClosing;
+  ++sequence.busy;
+  ForgetBackground(s, id);
+  s.PushJob({.kind = JobKind::kClose, .client = client, .request = request, .sequence = id});
+}
+
+// ---- Changing
+// ------------------------------------------------------------------------------------
+
+namespace {
+
+void Fork(CoreState& s, const Command& command, const ForkCommand& body) {
+  Client& client = s.client(command.client);
+  const SequenceId child = s.sequences.Open(command.client, client.name_space);
+  if (child.is_none()) {
+    Refuse(s, command, StatusCode::kResourceExhausted,
+           "too many open sequences; close some, or raise limits.sequences");
+    return;
+  }
+  ++client.sequences;
+  Sequence& parent = *s.sequences.Find(body.parent);
+  ++parent.busy;
+  ++s.sequences.Find(child)->busy;
+  s.PushJob({.kind = JobKind::kFork,
+             .client = command.client,
+             .request = command.request,
+             .sequence = child,
+             .parent = body.parent,
+             .tokens = parent.length_tokens});
+}
+
+void Truncate(CoreState& s, const Command& command, const TruncateCommand& body) {
+  Sequence& sequence = *s.sequences.Find(body.sequence);
+  if (body.tokens > sequence.length_tokens) {
+    Refuse(s, command, StatusCode::kInvalidArgument, "the sequence has fewer tokens than that");
+    return;
+  }
+  ++sequence.busy;
+  s.PushJob({.kind = JobKind::kTruncate,
+             .client = command.client,
+             .request = command.request,
+             .sequence = body.sequence,
+             .tokens = body.tokens,
+             .accept = body.accept});
+}
+
+void Suspend(CoreState& s, const Command& command, const SuspendCommand& body) {
+  Sequence& sequence = *s.sequences.Find(body.sequence);
+  sequence.suspended = true;
+  // First in line: what it alone holds goes to the cold end, its tail last of all to be used again.
+  for (SequenceTable::Walk walk(s.sequences, sequence, 0); walk.valid(); walk.Next()) {
+    s.Spend();
+    if (s.blocks.block(walk.block()).references > 1) continue;
+    s.blocks.SetMovable(walk.block(), true);
+    s.blocks.Cool(walk.block());
+  }
+  Refuse(s, command, StatusCode::kOk, "");
+}
+
+void Resume(CoreState& s, const Command& command, const ResumeCommand& body) {
+  Sequence& sequence = *s.sequences.Find(body.sequence);
+  sequence.suspended = false;
+  for (SequenceTable::Walk walk(s.sequences, sequence, 0); walk.valid(); walk.Next()) {
+    s.Spend();
+    s.blocks.SetMovable(walk.block(), false);
+  }
+  Refuse(s, command, StatusCode::kOk, "");
+}
+
+struct Target {
+  SequenceId sequence;
+  Ticket ticket;       // Number 0: none.
+  bool needs_no_step;  // Refused while a step names the sequence.
+};
+
+Target TargetOf(const Command& command) {
+  if (const auto* fork = std::get_if<ForkCommand>(&command.body)) {
+    return {fork->parent, fork->ticket, false};
+  }
+  if (const auto* truncate = std::get_if<TruncateCommand>(&command.body)) {
+    return {truncate->sequence, truncate->ticket, true};
+  }
+  if (const auto* name = std::get_if<NameCommand>(&command.body)) {
+    return {name->sequence, name->ticket, false};
+  }
+  if (const auto* suspend = std::get_if<SuspendCommand>(&command.body)) {
+    return {suspend->sequence, suspend->ticket, true};
+  }
+  if (const auto* close = std::get_if<CloseCommand>(&command.body)) {
+    return {close->sequence, close->ticket, true};
+  }
+  return {std::get<ResumeCommand>(command.body).sequence, Ticket{}, false};
+}
+
+// REQUIRES: the sequence is open, nothing is before it, its ticket has passed.
+void Apply(CoreState& s, const Command& command) {
+  const Target target = TargetOf(command);
+  if (target.needs_no_step && s.sequences.Find(target.sequence)->steps > 0) {
+    Refuse(s, command, StatusCode::kFailedPrecondition,
+           "the sequence is in a step that is newer than the ticket");
+    return;
+  }
+  if (const auto* fork = std::get_if<ForkCommand>(&command.body)) {
+    Fork(s, command, *fork);
+  } else if (const auto* truncate = std::get_if<TruncateCommand>(&command.body)) {
+    Truncate(s, command, *truncate);
+  } else if (const auto* name = std::get_if<NameCommand>(&command.body)) {
+    NameBlocks(s, command, *name);
+  } else if (const auto* suspend = std::get_if<SuspendCommand>(&command.body)) {
+    Suspend(s, command, *suspend);
+  } else if (const auto* resume = std::get_if<ResumeCommand>(&command.body)) {
+    Resume(s, command, *resume);
+  } else {
+    QueueClose(s, target.sequence, command.client, command.request);
+  }
+}
+
+bool Defer(CoreState& s, const Command& command, const Target& target) {
+  const uint32_t slot = s.deferred_free;
+  if (slot == kNoSlot) return false;
+  Deferred& row = s.deferred[slot];
+  s.deferred_free = row.next;
+  row.command = command;
+  row.sequence = target.sequence;
+  row.ticket = target.ticket;
+  row.order = ++s.order;
+  row.next = kNoSlot;
+  if (auto* name = std::get_if<NameCommand>(&row.command.body)) {
+    KVP_CHECK_LE(name->keys.size(), row.keys.size());
+    std::copy(name->keys.begin(), name->keys.end(), row.keys.begin());
+    name->keys = absl::MakeConstSpan(row.keys.data(), name->keys.size());
+  }
+  (s.deferred_last == kNoSlot ? s.deferred_first : s.deferred[s.deferred_last].next) = slot;
+  s.deferred_last = slot;
+  ++s.sequences.Find(target.sequence)->deferred;
+  return true;
+}
+
+}  // namespace
+
+void ChangeSequence(CoreState& s, const Command& command) {
+  const Target target = TargetOf(command);
+  Sequence* sequence = FindOwn(s, command, target.sequence);
+  if (sequence == nullptr) return;
+  const auto* name = std::get_if<NameCommand>(&command.body);
+  if (name != nullptr &&
+      name->keys.size() > std::min(s.limits.keys_per_command_max, kDeferredKeysMax)) {
+    Refuse(s, command, StatusCode::kInvalidArgument, "too many keys in one message; split them");
+    return;
+  }
+  if (target.ticket.lane >= kLanesMax) {
+    Refuse(s, command, StatusCode::kInvalidArgument, "no such lane");
+    return;
+  }
+  const bool first = sequence->deferred == 0 && sequence->busy == 0;
+  // Sealed blocks may be named at once, whatever still runs.
+  const bool quiet = s.TicketPassed(command.client, target.ticket) ||
+                     (name != nullptr && AllSealed(s, *sequence, *name));
+  if (first && quiet) {
+    Apply(s, command);
+    return;
+  }
+  if (!Defer(s, command, target)) {
+    Refuse(s, command, StatusCode::kResourceExhausted,
+           "too many commands wait for a step to end; end some steps first");
+  }
+}
+
+void RunDeferred(CoreState& s) {
+  const uint64_t pass = ++s.passes;
+  uint32_t before = kNoSlot;
+  for (uint32_t slot = s.deferred_first; slot != kNoSlot && s.budget > 0;) {
+    Deferred& row = s.deferred[slot];
+    const uint32_t next = row.next;
+    Sequence* sequence = s.sequences.Find(row.sequence);
+    KVP_CHECK(sequence != nullptr);
+    const bool gone = s.client(row.command.client).gone || sequence->phase != SequencePhase::kOpen;
+    const bool blocked = sequence->mark == pass || sequence->busy > 0 ||
+                         !s.TicketPassed(row.command.client, row.ticket);
+    if (blocked && !gone) {
+      sequence->mark = pass;  // Younger ones of this sequence wait too.
+      before = slot;
+      slot = next;
+      continue;
+    }
+    if (!s.EffectsHaveRoom()) return;
+    (before == kNoSlot ? s.deferred_first : s.deferred[before].next) = next;
+    if (s.deferred_last == slot) s.deferred_last = before;
+    --sequence->deferred;
+    s.Spend();
+    if (gone) {
+      Refuse(s, row.command, StatusCode::kNotFound, "no such sequence");
+    } else {
+      Apply(s, row.command);
+    }
+    row.next = s.deferred_free;
+    s.deferred_free = slot;
+    s.progress = true;
+    slot = next;
+  }
+}
+
+}  // namespace kvpager
