@@ -6,7 +6,7 @@
 
 #include "memmgr/base/check.h"
 #include "memmgr/base/units.h"
-#include "memmgr/core/collector.h"
+#include "memmgr/core/steps.h"
 
 namespace kvpager {
 namespace {

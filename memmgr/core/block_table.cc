@@ -34,7 +34,6 @@ BlockTable::BlockTable(const Limits& limits)
       policy_(std::make_unique<LruPolicy>(limits.blocks_max)) {}
 
 // ---- Rows
-// ----------------------------------------------------------------------------------------
 
 BlockIndex BlockTable::Allocate(NamespaceId name_space, BlockIndex parent, uint32_t hint) {
   const uint32_t row = rows_.Take(hint);
@@ -151,7 +150,6 @@ void BlockTable::Touch(BlockIndex index) {
 void BlockTable::Cool(BlockIndex index) { policy_->Cool(index); }
 
 // ---- Copies
-// --------------------------------------------------------------------------------------
 
 void BlockTable::Change(PageIndex index, Tier tier, CopyEvent event, FrameIndex frame) {
   Page& changed = mutable_page(index);
@@ -307,7 +305,6 @@ void BlockTable::TakeRun(BlockIndex index, Stamp stamp) {
 }
 
 // ---- What follows from a change
-// ------------------------------------------------------------------
 
 void BlockTable::Publish(PageIndex index) {
   const Page& changed = page(index);

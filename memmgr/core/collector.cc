@@ -8,8 +8,11 @@
 #include "memmgr/base/check.h"
 #include "memmgr/core/admission.h"
 #include "memmgr/core/loss.h"
+#include "memmgr/core/pinning.h"
 #include "memmgr/core/planner.h"
 #include "memmgr/core/step_pages.h"
+#include "memmgr/core/step_queue.h"
+#include "memmgr/core/steps.h"
 
 namespace kvpager {
 namespace {
@@ -20,212 +23,9 @@ constexpr uint32_t kMovesMax = 64;       // Moves out of HBM under way for one s
 constexpr uint64_t kTouchIntervalNs = 100'000'000;
 constexpr uint32_t kTouchAlwaysBlocks = 1024;
 
-// ---- The queue of a client's unready steps
-
-void Enqueue(CoreState& s, uint32_t slot) {
-  Client& client = s.client(s.steps.step(slot).client);
-  if (client.unready_last == kNoSlot) {
-    client.unready_first = slot;
-  } else {
-    s.steps.step(client.unready_last).next = slot;
-  }
-  client.unready_last = slot;
-}
-
-void Dequeue(CoreState& s, uint32_t slot) {
-  Client& client = s.client(s.steps.step(slot).client);
-  uint32_t before = kNoSlot;
-  for (uint32_t i = client.unready_first; i != slot; i = s.steps.step(i).next) before = i;
-  const uint32_t after = s.steps.step(slot).next;
-  (before == kNoSlot ? client.unready_first : s.steps.step(before).next) = after;
-  if (client.unready_last == slot) client.unready_last = before;
-  s.steps.step(slot).next = kNoSlot;
-}
-
-template <typename Visit>
-void ForEachEntry(CoreState& s, const Step& step, Visit visit) {
-  for (uint32_t i = step.entry_first; i != kNoSlot;) {
-    EntryState& entry = s.steps.entry(i);
-    i = entry.next;
-    visit(entry, *s.sequences.Find(entry.sequence));
-  }
-}
-
-// ---- Time
-
-// Charges the time since the last look to what the step was waiting for.
-void Account(CoreState& s, Step& step) {
-  const uint64_t elapsed_ns = s.now.ns - step.accounted.ns;
-  step.accounted = s.now;
-  if (step.phase == StepPhase::kWaiting) {
-    step.wait.queue_ns += elapsed_ns;
-  } else if (step.wants_room) {
-    step.wait.room_ns += elapsed_ns;
-  } else if (s.operations.in_flight(Channel::kNvmeToHost) > 0) {
-    step.wait.nvme_ns += elapsed_ns;
-  } else {
-    step.wait.host_ns += elapsed_ns;
-  }
-}
-
-// ---- Pinning
-
-bool PinnedInHost(const CoreState& s, const Step& step, PageIndex page) {
-  return step.split_slot != kNoSlot && s.split_pages[step.split_slot][page.value];
-}
-
-// An open page that will be written may have no second copy: it would be stale at once.
-bool SoleCopy(CoreState& s, PageIndex page) {
-  const Copy& host = s.blocks.page(page).copy(Tier::kHost);
-  if (host.absent()) return true;
-  if (!host.idle()) return false;
-  s.blocks.Drop(page, Tier::kHost);
-  return true;
-}
-
-// Pins the page `count` times if it is where the step needs it.
-bool PinIfThere(CoreState& s, Step& step, const StepPages& at, uint16_t count) {
-  const PageIndex page = at.page();
-  const bool split = step.split_slot != kNoSlot && !at.writes() && !at.is_tail_source();
-  if (split && PinnedInHost(s, step, page)) {
-    s.blocks.Pin(page, Tier::kHost, count);
-    return true;
-  }
-  if (s.blocks.page(page).copy(Tier::kHbm).state == CopyState::kRetiring) {
-    s.blocks.Rescue(page);  // R3: a fault ends the move.
-    ++s.metrics.rescued_pages;
-  }
-  if (s.blocks.page(page).copy(Tier::kHbm).valid()) {
-    if (at.writes() && !SoleCopy(s, page)) return false;
-    s.blocks.Pin(page, Tier::kHbm, count);
-    return true;
-  }
-  if (!split || !s.blocks.page(page).copy(Tier::kHost).valid()) return false;
-  s.split_pages[step.split_slot][page.value] = true;
-  s.blocks.Pin(page, Tier::kHost, count);
-  return true;
-}
-
-void UnpinPage(CoreState& s, const Step& step, PageIndex page) {
-  if (!PinnedInHost(s, step, page)) {
-    s.blocks.Unpin(page, Tier::kHbm);
-    return;
-  }
-  s.blocks.Unpin(page, Tier::kHost);
-}
-
-void ReleaseSplitSlot(CoreState& s, Step& step) {
-  if (step.split_slot == kNoSlot) return;
-  std::fill(s.split_pages[step.split_slot].begin(), s.split_pages[step.split_slot].end(), false);
-  s.split_in_use[step.split_slot] = false;
-  step.split_slot = kNoSlot;
-}
-
 bool SamePlace(const PageCursor& a, const PageCursor& b) {
   return a.entry == b.entry && a.tail_source == b.tail_source && a.position == b.position &&
          a.group == b.group;
-}
-
-// Gives back every pin and claim, and what admission did. The step waits again.
-void Abandon(CoreState& s, uint32_t slot) {
-  Step& step = s.steps.step(slot);
-  KVP_CHECK(step.phase == StepPhase::kCollecting);
-  Account(s, step);
-  for (StepPages at(s, step, StepPages::Start(step)); at.valid(); at.Next()) {
-    if (!step.claimed && SamePlace(at.cursor(), step.claim_cursor)) break;
-    if (s.blocks.page(at.page()).claims > 0) {
-      s.blocks.RemoveClaim(at.page());
-      --step.missing;
-    } else {
-      UnpinPage(s, step, at.page());
-    }
-  }
-  KVP_CHECK_EQ(step.missing, 0u);
-  UndoAdmission(s, step);
-  ReleaseSplitSlot(s, step);
-  step.phase = StepPhase::kWaiting;
-  step.wants_room = false;
-  s.collecting = kNoSlot;
-  s.progress = true;
-}
-
-// Ends a waiting step without success.
-void Fail(CoreState& s, uint32_t slot, absl::StatusCode status, std::string_view reason) {
-  Step& step = s.steps.step(slot);
-  KVP_CHECK(step.phase == StepPhase::kWaiting);
-  Dequeue(s, slot);
-  Reply& reply = s.Answer(step.client, step.request, status, reason);
-  reply.kind = ReplyKind::kStepReady;
-  reply.ticket = step.ticket;
-  reply.wait = step.wait;
-  ForEachEntry(s, step, [&](EntryState& entry, Sequence& sequence) {
-    --sequence.steps;
-    if (status == absl::StatusCode::kDataLoss && entry.losses != sequence.losses) {
-      s.AttachUpdate(reply, entry.sequence, sequence.length_tokens, sequence.blocks);
-    }
-    CutIfPossible(s, entry.sequence);
-  });
-  if (status == absl::StatusCode::kDataLoss) ++s.metrics.steps_lost;
-  --s.client(step.client).steps;
-  s.steps.Free(slot);
-  s.progress = true;
-}
-
-// ---- Whose turn
-
-bool OlderDeferred(const CoreState& s, SequenceId id, uint64_t age) {
-  for (uint32_t i = s.deferred_first; i != kNoSlot; i = s.deferred[i].next) {
-    if (s.deferred[i].sequence == id && s.deferred[i].order < age) return true;
-  }
-  return false;
-}
-
-// Nothing that was asked for earlier still has to happen to its sequences.
-bool MayStart(CoreState& s, const Step& step) {
-  bool may = true;
-  ForEachEntry(s, step, [&](const EntryState& entry, const Sequence& sequence) {
-    if (sequence.busy > 0 || sequence.cut_blocks != kNotCut) may = false;
-    if (sequence.deferred > 0 && OlderDeferred(s, entry.sequence, step.age)) may = false;
-  });
-  return may;
-}
-
-bool WasCut(CoreState& s, const Step& step) {
-  bool cut = false;
-  ForEachEntry(s, step, [&](const EntryState& entry, const Sequence& sequence) {
-    cut |= entry.losses != sequence.losses;
-  });
-  return cut;
-}
-
-bool TakeSplitSlot(CoreState& s, Step& step) {
-  if (step.residency != Residency::kSplit) return true;
-  for (uint32_t i = 0; i < s.split_in_use.size(); ++i) {
-    if (s.split_in_use[i]) continue;
-    s.split_in_use[i] = true;
-    step.split_slot = i;
-    return true;
-  }
-  return false;
-}
-
-// The waiting step whose namespace has collected least, then the oldest (R1).
-uint32_t NextToCollect(CoreState& s) {
-  uint32_t best = kNoSlot;
-  for (const Client& client : s.clients) {
-    const uint32_t slot = client.unready_first;
-    if (slot == kNoSlot || client.gone || !MayStart(s, s.steps.step(slot))) continue;
-    if (best == kNoSlot) {
-      best = slot;
-      continue;
-    }
-    const Step& a = s.steps.step(slot);
-    const Step& b = s.steps.step(best);
-    const uint64_t a_pages = s.namespace_pages[s.client(a.client).name_space.value];
-    const uint64_t b_pages = s.namespace_pages[s.client(b.client).name_space.value];
-    if (a_pages != b_pages ? a_pages < b_pages : a.age < b.age) best = slot;
-  }
-  return best;
 }
 
 // One entry alone would not fit in an empty HBM: better said before everything is evicted for it.
@@ -254,21 +54,23 @@ bool StartNext(CoreState& s) {
   Step& step = s.steps.step(slot);
   Account(s, step);
   if (WasCut(s, step)) {
-    Fail(s, slot, absl::StatusCode::kDataLoss, "a block of the sequence was lost; recompute it");
+    FailStep(s, slot, absl::StatusCode::kDataLoss,
+             "a block of the sequence was lost; recompute it");
     return true;
   }
   if (!TakeSplitSlot(s, step)) return false;
   const std::string_view problem = Admit(s, step);
   if (!problem.empty()) {
     ReleaseSplitSlot(s, step);
-    Fail(s, slot, absl::StatusCode::kResourceExhausted, problem);
+    FailStep(s, slot, absl::StatusCode::kResourceExhausted, problem);
     return true;
   }
   if (!FitsAtAll(s, step)) {
     UndoAdmission(s, step);
     ReleaseSplitSlot(s, step);
-    Fail(s, slot, absl::StatusCode::kResourceExhausted,
-         "the step reads more pages than hbm has frames; read fewer blocks or groups at a time");
+    FailStep(
+        s, slot, absl::StatusCode::kResourceExhausted,
+        "the step reads more pages than hbm has frames; read fewer blocks or groups at a time");
     return true;
   }
   step.phase = StepPhase::kCollecting;
@@ -482,129 +284,26 @@ void PassBy(CoreState& s) {
 
 }  // namespace
 
-// ---- Inputs
-// --------------------------------------------------------------------------------------
-
-namespace {
-
-// Empty if the step may be queued.
-std::string_view CheckEntries(CoreState& s, ClientId client, const StepBeginCommand& body,
-                              absl::StatusCode* status) {
-  *status = absl::StatusCode::kInvalidArgument;
-  if (body.entries.empty()) return "a step needs at least one sequence";
-  if (body.entries.size() > s.limits.step_entries_per_step_max) {
-    return "too many sequences in one step; split the batch";
-  }
-  const uint64_t pass = ++s.passes;
-  uint64_t pages_appended = 0;
-  for (const StepEntry& entry : body.entries) {
-    Sequence* sequence = s.sequences.Find(entry.sequence);
-    if (sequence == nullptr || sequence->client != client ||
-        sequence->phase != SequencePhase::kOpen) {
-      *status = absl::StatusCode::kNotFound;
-      return "no such sequence";
-    }
-    if (sequence->mark == pass) return "a sequence is named twice in one step";
-    sequence->mark = pass;
-    if (sequence->suspended) {
-      *status = absl::StatusCode::kFailedPrecondition;
-      return "the sequence is suspended; resume it first";
-    }
-    pages_appended +=
-        (uint64_t{entry.append_tokens} / s.limits.page_tokens + 2) * s.limits.num_groups;
-    if (entry.append_tokens > 0 && pages_appended > 2 * s.limits.pages_per_input) {
-      return "too many tokens appended in one step; split the prefill";
-    }
-  }
-  return "";
-}
-
-}  // namespace
-
-void BeginStep(CoreState& s, const Command& command, const StepBeginCommand& body) {
-  Client& client = s.client(command.client);
-  auto refuse = [&](absl::StatusCode status, std::string_view reason) {
-    Reply& reply = s.Answer(command.client, command.request, status, reason);
-    reply.kind = ReplyKind::kStepReady;
-    reply.ticket = body.ticket;
-  };
-  if (body.ticket.lane >= kLanesMax || body.ticket.number <= client.begun[body.ticket.lane]) {
-    refuse(absl::StatusCode::kInvalidArgument, "step numbers of a lane must grow");
-    return;
-  }
-  absl::StatusCode status;
-  const std::string_view problem = CheckEntries(s, command.client, body, &status);
-  if (!problem.empty()) {
-    refuse(status, problem);
-    return;
-  }
-  const uint32_t slot = s.steps.Allocate(static_cast<uint32_t>(body.entries.size()));
-  if (slot == kNoSlot) {
-    refuse(absl::StatusCode::kResourceExhausted, "too many steps at once; end some first");
-    return;
-  }
-  client.begun[body.ticket.lane] = body.ticket.number;
+void AbandonCollecting(CoreState& s, uint32_t slot) {
   Step& step = s.steps.step(slot);
-  step.client = command.client;
-  step.ticket = body.ticket;
-  step.request = command.request;
-  step.residency = body.residency;
-  step.age = ++s.order;
-  step.began_input = s.inputs;
-  step.began = step.accounted = s.now;
-  uint32_t i = step.entry_first;
-  for (const StepEntry& wish : body.entries) {
-    EntryState& entry = s.steps.entry(i);
-    entry.sequence = wish.sequence;
-    entry.range = wish.range;
-    entry.append_tokens = wish.append_tokens;
-    entry.draft = wish.draft;
-    entry.rewrite_from_tokens = wish.rewrite_from_tokens;
-    Sequence& sequence = *s.sequences.Find(wish.sequence);
-    entry.losses = sequence.losses;
-    ++sequence.steps;
-    i = entry.next;
+  KVP_CHECK(step.phase == StepPhase::kCollecting);
+  Account(s, step);
+  for (StepPages at(s, step, StepPages::Start(step)); at.valid(); at.Next()) {
+    if (!step.claimed && SamePlace(at.cursor(), step.claim_cursor)) break;
+    if (s.blocks.page(at.page()).claims > 0) {
+      s.blocks.RemoveClaim(at.page());
+      --step.missing;
+    } else {
+      UnpinPage(s, step, at.page());
+    }
   }
-  ++client.steps;
-  ++s.metrics.steps_begun;
-  Enqueue(s, slot);
-}
-
-void EndStep(CoreState& s, const Command& command, const StepEndCommand& body) {
-  const uint32_t slot = s.steps.Find(command.client, body.ticket);
-  if (slot == kNoSlot) {
-    s.Answer(command.client, command.request, absl::StatusCode::kNotFound, "no such step");
-    return;
-  }
-  if (s.steps.step(slot).phase != StepPhase::kReady) {
-    s.Answer(command.client, command.request, absl::StatusCode::kFailedPrecondition,
-             "the step is not ready; cancel it instead");
-    return;
-  }
-  if (!s.TicketPassed(command.client, {body.ticket.lane, body.ticket.number - 1})) {
-    s.Answer(command.client, command.request, absl::StatusCode::kFailedPrecondition,
-             "an older step of the lane has not ended");
-    return;
-  }
-  AbortStep(s, slot);
-  s.Answer(command.client, command.request, absl::StatusCode::kOk, "");
-}
-
-void CancelStep(CoreState& s, const Command& command, const StepCancelCommand& body) {
-  const uint32_t slot = s.steps.Find(command.client, body.ticket);
-  if (slot == kNoSlot) {
-    s.Answer(command.client, command.request, absl::StatusCode::kNotFound, "no such step");
-    return;
-  }
-  if (s.steps.step(slot).phase == StepPhase::kReady) {
-    s.Answer(command.client, command.request, absl::StatusCode::kFailedPrecondition,
-             "the step is ready; end it instead");
-    return;
-  }
-  if (s.collecting == slot) Abandon(s, slot);
-  Account(s, s.steps.step(slot));
-  Fail(s, slot, absl::StatusCode::kAborted, "the step was cancelled");
-  s.Answer(command.client, command.request, absl::StatusCode::kOk, "");
+  KVP_CHECK_EQ(step.missing, 0u);
+  UndoAdmission(s, step);
+  ReleaseSplitSlot(s, step);
+  step.phase = StepPhase::kWaiting;
+  step.wants_room = false;
+  s.collecting = kNoSlot;
+  s.progress = true;
 }
 
 void Collect(CoreState& s) {
@@ -617,7 +316,7 @@ void Collect(CoreState& s) {
     const uint32_t slot = s.collecting;
     Step& step = s.steps.step(slot);
     if (WasCut(s, step)) {
-      Abandon(s, slot);
+      AbandonCollecting(s, slot);
       ForEachEntry(s, step, [&](const EntryState& entry, const Sequence&) {
         CutIfPossible(s, entry.sequence);
       });
@@ -625,8 +324,9 @@ void Collect(CoreState& s) {
     }
     Account(s, step);
     if (step.failures > kFailuresMax) {
-      Abandon(s, slot);
-      Fail(s, slot, absl::StatusCode::kUnavailable, "copies for this step fail again and again");
+      AbandonCollecting(s, slot);
+      FailStep(s, slot, absl::StatusCode::kUnavailable,
+               "copies for this step fail again and again");
       continue;
     }
     if (!step.claimed) Claim(s, step);
@@ -651,81 +351,17 @@ bool GiveUpIfStuck(CoreState& s) {
   MakeRoomHost(s, Reach::kAll);
   MakeRoomHbm(s, 1 + s.blocks.frames(Tier::kHbm).free_count(), Demotion::kSwap, Reach::kAll);
   if (s.operations.in_flight_total() > 0 || s.progress) return true;
-  Abandon(s, slot);
-  Fail(s, slot, absl::StatusCode::kResourceExhausted,
-       "the step does not fit: close or suspend sequences, read fewer blocks or groups at a time, "
-       "or enlarge hbm, host or nvme");
-  return true;
-}
-
-void AbortStep(CoreState& s, uint32_t slot) {
-  if (s.collecting == slot) Abandon(s, slot);
-  Step& step = s.steps.step(slot);
-  if (step.phase == StepPhase::kWaiting) {
-    Fail(s, slot, absl::StatusCode::kAborted, "the engine is gone");
-    return;
-  }
-  if (step.phase != StepPhase::kReady) return;
-  step.phase = StepPhase::kEnding;
-  step.cursor = StepPages::Start(step);
-  ForEachEntry(s, step, [&](const EntryState&, Sequence& sequence) { ++sequence.busy; });
-  s.PushJob({.kind = JobKind::kEndStep, .client = step.client, .step = slot});
-}
-
-bool RunEndStep(CoreState& s, uint32_t slot) {
-  Step& step = s.steps.step(slot);
-  for (StepPages at(s, step, step.cursor); at.valid(); at.Next()) {
-    step.cursor = at.cursor();
-    if (!s.Spend()) return false;
-    UnpinPage(s, step, at.page());
-  }
-  ForEachEntry(s, step, [&](EntryState& entry, Sequence& sequence) {
-    --sequence.steps;
-    --sequence.steps_ready;
-    --sequence.busy;
-    const auto blocks_end = static_cast<uint32_t>(
-        (entry.length_after_tokens + s.limits.page_tokens - 1) / s.limits.page_tokens);
-    SequenceTable::Walk walk(s.sequences, sequence, std::min(entry.write_first, sequence.blocks));
-    for (; walk.valid() && walk.position() < blocks_end; walk.Next()) {
-      KVP_CHECK_GT(s.blocks.block(walk.block()).write_pins, 0);
-      --s.blocks.block(walk.block()).write_pins;
-    }
-    if (entry.append_tokens > 0 && !entry.draft) {
-      const auto accepted = static_cast<uint32_t>(sequence.accepted_tokens / s.limits.page_tokens);
-      sequence.accepted_tokens = std::max(sequence.accepted_tokens, entry.length_after_tokens);
-      SealAccepted(s, sequence, std::min(accepted, entry.write_first));
-    }
-    if (!entry.tail_source.is_none()) DropReference(s, entry.tail_source);
-    CutIfPossible(s, entry.sequence);
-  });
-  ReleaseSplitSlot(s, step);
-  --s.client(step.client).steps;
-  s.steps.Free(slot);
-  s.progress = true;
+  AbandonCollecting(s, slot);
+  FailStep(
+      s, slot, absl::StatusCode::kResourceExhausted,
+      "the step does not fit: close or suspend sequences, read fewer blocks or groups at a time, "
+      "or enlarge hbm, host or nvme");
   return true;
 }
 
 void NoteFailure(CoreState& s, PageIndex page) {
   if (s.collecting == kNoSlot || s.blocks.page(page).claims == 0) return;
   ++s.steps.step(s.collecting).failures;
-}
-
-void SealAccepted(CoreState& s, Sequence& sequence, uint32_t position_first) {
-  SequenceTable::Walk walk(s.sequences, sequence, std::min(position_first, sequence.blocks));
-  for (; walk.valid(); walk.Next()) {
-    if ((uint64_t{walk.position()} + 1) * s.limits.page_tokens > sequence.accepted_tokens) return;
-    const Block& block = s.blocks.block(walk.block());
-    if (block.phase != BlockPhase::kOpen || block.write_pins > 0) continue;
-    if (block.filled_tokens == s.limits.page_tokens) s.blocks.Seal(walk.block());
-  }
-}
-
-void DropReference(CoreState& s, BlockIndex index) {
-  s.blocks.RemoveReference(index);
-  const Block& block = s.blocks.block(index);
-  if (block.references > 0) return;
-  s.blocks.SetMovable(index, false);
-  if (!block.named) Discard(s, index);
 }
 
 }  // namespace kvpager

@@ -14,6 +14,7 @@
 #include "memmgr/core/planner.h"
 #include "memmgr/core/sequences.h"
 #include "memmgr/core/state.h"
+#include "memmgr/core/steps.h"
 #include "memmgr/core/verify.h"
 
 namespace kvpager {

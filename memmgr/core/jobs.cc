@@ -6,8 +6,8 @@
 #include "absl/status/status.h"
 #include "memmgr/base/check.h"
 #include "memmgr/base/units.h"
-#include "memmgr/core/collector.h"
 #include "memmgr/core/sequences.h"
+#include "memmgr/core/steps.h"
 
 namespace kvpager {
 namespace {

@@ -195,7 +195,6 @@ bool Place(CoreState& s, PageIndex page) {
 }
 
 // ---- Room
-// ----------------------------------------------------------------------------------------
 
 uint32_t MakeRoomHbm(CoreState& s, uint32_t frames_wanted, Demotion kind, Reach reach) {
   uint32_t coming = s.operations.moves_in_flight() + s.blocks.frames(Tier::kHbm).free_count();
@@ -266,7 +265,6 @@ void Discard(CoreState& s, BlockIndex index) {
 }
 
 // ---- Finishing
-// -----------------------------------------------------------------------------------
 
 namespace {
 

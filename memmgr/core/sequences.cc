@@ -9,9 +9,9 @@
 #include "memmgr/base/check.h"
 #include "memmgr/base/units.h"
 #include "memmgr/core/background.h"
-#include "memmgr/core/collector.h"
 #include "memmgr/core/naming.h"
 #include "memmgr/core/planner.h"
+#include "memmgr/core/steps.h"
 
 namespace kvpager {
 namespace {
@@ -91,7 +91,6 @@ Sequence* FindOwn(CoreState& s, const Command& command, SequenceId id) {
 }  // namespace
 
 // ---- Clients
-// -------------------------------------------------------------------------------------
 
 void Attach(CoreState& s, const Command& command, const AttachCommand& body) {
   KVP_CHECK_LT(command.client.value, s.clients.size());
@@ -113,7 +112,6 @@ void Gone(CoreState& s, const Command& command) {
 }
 
 // ---- Opening
-// -------------------------------------------------------------------------------------
 
 void OpenSequence(CoreState& s, const Command& command, const OpenCommand& body) {
   if (body.keys.size() > s.limits.keys_per_command_max) {
@@ -182,7 +180,6 @@ void QueueClose(CoreState& s, SequenceId id, ClientId client, uint64_t request) 
 }
 
 // ---- Changing
-// ------------------------------------------------------------------------------------
 
 namespace {
 

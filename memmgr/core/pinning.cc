@@ -1,0 +1,72 @@
+#include "memmgr/core/pinning.h"
+
+#include <algorithm>
+#include <cstdint>
+
+namespace kvpager {
+namespace {
+
+bool PinnedInHost(const CoreState& s, const Step& step, PageIndex page) {
+  return step.split_slot != kNoSlot && s.split_pages[step.split_slot][page.value];
+}
+
+// An open page that will be written may have no second copy: it would be stale at once.
+bool SoleCopy(CoreState& s, PageIndex page) {
+  const Copy& host = s.blocks.page(page).copy(Tier::kHost);
+  if (host.absent()) return true;
+  if (!host.idle()) return false;
+  s.blocks.Drop(page, Tier::kHost);
+  return true;
+}
+
+}  // namespace
+
+bool PinIfThere(CoreState& s, Step& step, const StepPages& at, uint16_t count) {
+  const PageIndex page = at.page();
+  const bool split = step.split_slot != kNoSlot && !at.writes() && !at.is_tail_source();
+  if (split && PinnedInHost(s, step, page)) {
+    s.blocks.Pin(page, Tier::kHost, count);
+    return true;
+  }
+  if (s.blocks.page(page).copy(Tier::kHbm).state == CopyState::kRetiring) {
+    s.blocks.Rescue(page);  // R3: a fault ends the move.
+    ++s.metrics.rescued_pages;
+  }
+  if (s.blocks.page(page).copy(Tier::kHbm).valid()) {
+    if (at.writes() && !SoleCopy(s, page)) return false;
+    s.blocks.Pin(page, Tier::kHbm, count);
+    return true;
+  }
+  if (!split || !s.blocks.page(page).copy(Tier::kHost).valid()) return false;
+  s.split_pages[step.split_slot][page.value] = true;
+  s.blocks.Pin(page, Tier::kHost, count);
+  return true;
+}
+
+void UnpinPage(CoreState& s, const Step& step, PageIndex page) {
+  if (!PinnedInHost(s, step, page)) {
+    s.blocks.Unpin(page, Tier::kHbm);
+    return;
+  }
+  s.blocks.Unpin(page, Tier::kHost);
+}
+
+void ReleaseSplitSlot(CoreState& s, Step& step) {
+  if (step.split_slot == kNoSlot) return;
+  std::fill(s.split_pages[step.split_slot].begin(), s.split_pages[step.split_slot].end(), false);
+  s.split_in_use[step.split_slot] = false;
+  step.split_slot = kNoSlot;
+}
+
+bool TakeSplitSlot(CoreState& s, Step& step) {
+  if (step.residency != Residency::kSplit) return true;
+  for (uint32_t i = 0; i < s.split_in_use.size(); ++i) {
+    if (s.split_in_use[i]) continue;
+    s.split_in_use[i] = true;
+    step.split_slot = i;
+    return true;
+  }
+  return false;
+}
+
+}  // namespace kvpager
