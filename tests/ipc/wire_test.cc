@@ -203,6 +203,32 @@ TEST(Wire, ListsThatAreSharedManyTimesAreCountedManyTimes) {
       HasSubstr("runs of all updates"));
 }
 
+// The verifier lets this pass: a vector of structs whose elements start at an odd multiple of 4.
+TEST(Wire, AListOfStructsThatIsNotAlignedIsRefused) {
+  MessageBytes bytes = MakeOpen(2);
+  const absl::StatusOr<MessageView> view = DecodeMessage(bytes);
+  ASSERT_TRUE(view.ok());
+  const auto* const keys = view->body<wire::OpenRequest>().keys();
+  // Moves the list four bytes on, behind everything else, and lets its offset lead there.
+  const auto* const list = reinterpret_cast<const uint8_t*>(keys);
+  const auto at = static_cast<size_t>(list - bytes.data());
+  const size_t list_bytes = 4 + 2 * sizeof(wire::Key);
+  const size_t moved_at = bytes.size() + (bytes.size() % 8 == 0 ? 0 : 4);
+  bytes.resize(moved_at + list_bytes);
+  std::memcpy(bytes.data() + moved_at, bytes.data() + at, list_bytes);
+  bool found = false;
+  for (size_t offset = kWireHeaderBytes; offset + 4 <= at && !found; offset += 4) {
+    uint32_t distance = 0;
+    std::memcpy(&distance, bytes.data() + offset, 4);
+    found = offset + distance == at;
+    if (found) bytes = Patched(bytes, offset, static_cast<uint32_t>(moved_at - offset));
+  }
+  ASSERT_TRUE(found);
+  const auto body_bytes = static_cast<uint32_t>(bytes.size() - kWireHeaderBytes);
+  EXPECT_THAT(Message(DecodeMessage(Patched(bytes, 12, body_bytes)).status()),
+              HasSubstr("keys is not aligned"));
+}
+
 TEST(Wire, AStatusTravelsAsItsCodeAndItsReason) {
   const absl::Status status = StatusOf(8, "no room");
   EXPECT_EQ(status, absl::ResourceExhaustedError("no room"));
