@@ -26,13 +26,17 @@ namespace {
 // From now on others can map the memory for reading only; our own mapping stays writable.
 constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE;
 
-// Huge pages, sealed, or why not.
-absl::StatusOr<SharedMemory> MakeHuge(SharedMemoryOptions options) {
+// Huge pages, sealed; false if they are not to be had.
+bool MakeHuge(SharedMemoryOptions options, SharedMemory& memory) {
   options.pages = MemoryPages::kHuge;
-  KVP_ASSIGN_OR_RETURN(SharedMemory memory, MakeSharedMemory(options));
-  if (Seal(memory, kSeals)) return memory;
-  ReleaseSharedMemory(memory);
-  return absl::UnavailableError("this kernel cannot seal huge pages against writing");
+  auto made = MakeSharedMemory(options);
+  if (!made.ok()) return false;
+  if (Seal(*made, kSeals)) {
+    memory = *made;
+    return true;
+  }
+  ReleaseSharedMemory(*made);
+  return false;
 }
 
 }  // namespace
@@ -49,12 +53,11 @@ absl::StatusOr<std::unique_ptr<HostArena>> HostArena::Create(const Options& opti
   SharedMemory memory;
   std::string reason = "not asked for";
   if (options.huge_pages == HugePages::kTry) {
-    if (auto huge = MakeHuge(memory_options); huge.ok()) {
-      memory = *huge;
+    if (MakeHuge(memory_options, memory)) {
       arena->detail_ = "huge pages of 2 MiB";
     } else {
-      reason = absl::StrCat("not enough are reserved (vm.nr_hugepages) or allowed: ",
-                            huge.status().message());
+      reason = absl::StrCat("fewer than the ", CeilDiv(memory_options.bytes, kHugePageBytes),
+                            " needed can be had (vm.nr_hugepages)");
     }
   }
   if (memory.base == nullptr) {
