@@ -30,17 +30,26 @@ namespace {
 
 constexpr uint64_t kTouchSliceBytes = 32 * kMiB;
 
-// What the kernel thinks can be had without swapping; 0 if it does not say.
-uint64_t AvailableBytes() {
-  std::FILE* file = std::fopen("/proc/meminfo", "re");
+// The number in the first line of the file that has `format`; 0 if none has.
+uint64_t ReadNumber(const char* path, const char* format) {
+  std::FILE* file = std::fopen(path, "re");
   if (file == nullptr) return 0;
   char line[128];
-  unsigned long long kib = 0;
+  unsigned long long number = 0;
   while (std::fgets(line, sizeof(line), file) != nullptr) {
-    if (std::sscanf(line, "MemAvailable: %llu kB", &kib) == 1) break;
+    if (std::sscanf(line, format, &number) == 1) break;
   }
   std::fclose(file);
-  return uint64_t{kib} * kKiB;
+  return uint64_t{number};
+}
+
+// What can be had without swapping, and what the control group allows at all; 0 if neither is
+// known. (A group without a limit says "max", which is no number.)
+uint64_t AvailableBytes() {
+  const uint64_t available_bytes = ReadNumber("/proc/meminfo", "MemAvailable: %llu kB") * kKiB;
+  const uint64_t group_bytes = ReadNumber("/sys/fs/cgroup/memory.max", "%llu");
+  if (group_bytes == 0 || available_bytes == 0) return std::max(group_bytes, available_bytes);
+  return std::min(group_bytes, available_bytes);
 }
 
 absl::Status NoMemory(const SharedMemoryOptions& options, const std::string& reason) {

@@ -205,8 +205,11 @@ absl::Status PageFile::Reserve(uint64_t frames_before, uint64_t bytes_before) {
   }
   const uint64_t bytes = kSuperblockBytes + frames_in_file_ * frame_bytes_;
   if (frames_before >= options_.frames && bytes_before >= bytes) return absl::OkStatus();
-  if (fallocate(fd_, 0, 0, static_cast<off_t>(bytes)) != 0) {
-    const int error = errno;
+  int error = 0;
+  do {
+    error = fallocate(fd_, 0, 0, static_cast<off_t>(bytes)) == 0 ? 0 : errno;
+  } while (error == EINTR);
+  if (error != 0) {
     if (error != EOPNOTSUPP) {
       // Back to what it was; Open removes a file that was just made.
       if (ftruncate(fd_, static_cast<off_t>(bytes_before)) != 0) {
@@ -229,7 +232,7 @@ absl::Status PageFile::Reserve(uint64_t frames_before, uint64_t bytes_before) {
   const int folder = open(FolderOf(options_.path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0) return SystemError(options_.path, "open the folder of", errno);
   const int result = fsync(folder);
-  const int error = errno;
+  error = errno;
   close(folder);
   return result == 0 ? absl::OkStatus() : SystemError(options_.path, "flush the folder of", error);
 }
