@@ -32,7 +32,8 @@ class ScanTest : public ::testing::TestWithParam<bool> {
     file_ = *std::move(file);
   }
   // Writes one frame of a block whose key is {9, key}, whose parent is {9, key - 1}.
-  void WriteFrame(uint32_t frame, uint64_t key, Stamp stamp, uint32_t group) {
+  void WriteFrame(uint32_t frame, uint64_t key, Stamp stamp, uint32_t group,
+                  bool has_parent = true) {
     testing::Fill(arena_->payload(FrameIndex{0}), key);
     SetHostPart(arena_->header(FrameIndex{0}), PageIndex{1}, arena_->payload(FrameIndex{0}));
     const CopyOp copy{.op = {.slot = 1},
@@ -41,7 +42,7 @@ class ScanTest : public ::testing::TestWithParam<bool> {
                       .target = FrameIndex{frame},
                       .page = PageIndex{1},
                       .key = key == 0 ? BlockKey() : BlockKey{{9, key}},
-                      .parent_key = {{9, key - 1}},
+                      .parent_key = has_parent ? BlockKey{{9, key - 1}} : BlockKey(),
                       .stamp = stamp,
                       .group = group};
     auto executor = *NvmeExecutor::Create({.arena = arena_.get(), .file = file_.get()});
@@ -101,6 +102,15 @@ TEST_P(ScanTest, FindsExactlyTheWholeBlocksInTheOrderOfTheirStamps) {
     EXPECT_EQ(result.blocks[i].stamp, (Stamp{1, wanted[i].counter}));
     EXPECT_EQ(result.blocks[i].last_use, wanted[i].counter);
   }
+}
+
+TEST_P(ScanTest, TakesTheParentFromWhicheverFrameHasOne) {
+  for (uint32_t g = 0; g < 4; ++g) WriteFrame(g, 100, {1, 7}, g, g == 2);
+  for (uint32_t g = 0; g < 4; ++g) WriteFrame(4 + g, 200, {1, 8}, g, false);
+  const ScanResult result = Scan();
+  ASSERT_EQ(result.blocks.size(), 2u);
+  EXPECT_EQ(result.blocks[0].parent_key, (BlockKey{{9, 99}}));
+  EXPECT_TRUE(result.blocks[1].parent_key.is_none());
 }
 
 TEST_P(ScanTest, KeepsTheNewerOfTwoRunsWithOneKey) {

@@ -23,6 +23,7 @@ constexpr uint32_t kWindowFrames = 1u << 16;  // Headers held at once.
 // Classifies one run of frames and appends it if it is a block.
 void AddRun(absl::Span<const ScannedHeader> run, FrameIndex frame_first, ScanResult& result) {
   const FrameIdentity& first = run[0].identity;
+  BlockKey parent_key;
   bool empty = true;
   bool whole = true;
   for (uint32_t group = 0; group < run.size(); ++group) {
@@ -30,7 +31,9 @@ void AddRun(absl::Span<const ScannedHeader> run, FrameIndex frame_first, ScanRes
     empty = empty && header.state == ScannedHeader::State::kEmpty;
     whole = whole && header.state == ScannedHeader::State::kValid &&
             header.identity.group == group && header.identity.stamp == first.stamp &&
-            header.identity.key == first.key && header.identity.parent_key == first.parent_key;
+            header.identity.key == first.key;
+    // The parent may have gone while the block was being written.
+    if (parent_key.is_none()) parent_key = header.identity.parent_key;
   }
   if (empty) {
     ++result.runs_empty;
@@ -40,7 +43,7 @@ void AddRun(absl::Span<const ScannedHeader> run, FrameIndex frame_first, ScanRes
     ++result.runs_unnamed;
   } else {
     result.blocks.push_back({.key = first.key,
-                             .parent_key = first.parent_key,
+                             .parent_key = parent_key,
                              .frame_first = frame_first,
                              .stamp = first.stamp,
                              .last_use = first.stamp.counter});
