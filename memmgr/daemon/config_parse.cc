@@ -202,6 +202,18 @@ absl::Status RefuseArgument(const std::string& argument) {
       absl::StrCat("unknown option \"--", name, "\"", DidYouMean(name, names)));
 }
 
+// "--name=" as two arguments, because CLI11 takes the one for a missing value.
+std::vector<std::string> SplitEmptyValues(const std::vector<std::string>& arguments) {
+  std::vector<std::string> split;
+  for (const std::string& argument : arguments) {
+    const bool empty_value = argument.size() > 3 && argument.compare(0, 2, "--") == 0 &&
+                             argument.find('=') == argument.size() - 1;
+    split.push_back(empty_value ? argument.substr(0, argument.size() - 1) : argument);
+    if (empty_value) split.emplace_back();
+  }
+  return split;
+}
+
 }  // namespace
 
 absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments) {
@@ -225,7 +237,8 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
         ->group("Keys (also in the file, and as KVPAGER_HBM_SIZE etc.)");
   }
   app.allow_extras();
-  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+  std::vector<std::string> reversed = SplitEmptyValues(arguments);
+  std::reverse(reversed.begin(), reversed.end());  // As CLI11 wants them.
   try {
     app.parse(std::move(reversed));
   } catch (const CLI::CallForHelp&) {

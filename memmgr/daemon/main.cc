@@ -1,7 +1,7 @@
 // kvpagerd: flags, configuration, signals; then the loop (daemon.cc).
 //
-// Exit codes: 0 clean stop; 1 cannot start as configured here, or did not stop cleanly; 2 the command
-// line, the environment or the file is not a configuration at all.
+// Exit codes: 0 clean stop; 1 cannot start as configured here, or did not stop cleanly; 2 the
+// command line, the environment or the file is not a configuration at all.
 
 #include <unistd.h>
 

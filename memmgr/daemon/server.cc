@@ -28,6 +28,12 @@ std::string NameOf(const Session& session) {
                       session.identity.uid, ")");
 }
 
+// Administrators come and go with every kvpagerctl.
+void Note(const Session& session, const char* event) {
+  const std::string line = event + NameOf(session);
+  session.admin ? LogDebug(line) : LogInfo(line);
+}
+
 bool ProcessEnded(int pid_fd) {
   if (pid_fd < 0) return false;
   pollfd entry{pid_fd, POLLIN, 0};
@@ -72,7 +78,7 @@ void Server::Connect(Session& session, AttachPeer connection, Instant now) {
   waiter_->Add(connection.fd(), {WakeKind::kSession, session.index});
   waiter_->Add(connection.pid_fd(), {WakeKind::kSession, session.index});
   session.connection = std::move(connection);
-  LogInfo(absl::StrCat("attached: ", NameOf(session)));
+  Note(session, "attached: ");
 }
 
 void Server::Receive() {
@@ -277,7 +283,7 @@ std::optional<ClientId> Server::OnSession(uint32_t index) {
   if (!session.connection.has_value()) return std::nullopt;
   const bool hung_up = session.connection->HungUp();
   if (!hung_up && !ProcessEnded(session.connection->pid_fd())) return std::nullopt;
-  LogInfo(absl::StrCat("gone: ", NameOf(session)));
+  Note(session, "gone: ");
   Leave(session);
   if (!session.admin) return session.client();
   sessions_.Free(session);
