@@ -73,6 +73,7 @@ void BlockTable::Seal(BlockIndex index) {
   Block& sealed = block(index);
   KVP_CHECK_EQ(sealed.write_pins, 0);
   Advance(sealed, BlockEvent::kSeal);
+  open_pages_host_ -= sealed.pages_in[TierIndex(Tier::kHost)];
   RefreshStocks(index);
 }
 
@@ -80,6 +81,9 @@ void BlockTable::Release(BlockIndex index) {
   Block& released = block(index);
   KVP_CHECK_EQ(released.references, 0u);
   KVP_CHECK(!released.named);
+  if (released.phase == BlockPhase::kOpen) {
+    open_pages_host_ -= released.pages_in[TierIndex(Tier::kHost)];
+  }
   Advance(released, BlockEvent::kRelease);
   for (uint32_t group = 0; group < num_groups_; ++group) {
     const PageIndex index_page = page_of(index, group);
@@ -164,6 +168,7 @@ void BlockTable::Change(PageIndex index, Tier tier, CopyEvent event, FrameIndex 
   if (was_absent) {
     KVP_CHECK(!frame.is_none());
     copy.frame = frame;
+    open_pages_host_ += tier == Tier::kHost && row.phase == BlockPhase::kOpen;
     if (row.pages_in[TierIndex(tier)]++ == 0) Enter(owner, tier);
   }
   if (tier == Tier::kNvme) row.pages_valid_nvme += copy.valid() - was_valid;
@@ -172,6 +177,7 @@ void BlockTable::Change(PageIndex index, Tier tier, CopyEvent event, FrameIndex 
     KVP_CHECK_EQ(copy.pins, 0);
     if (tier != Tier::kNvme) frames(tier).Give(copy.frame.value);
     copy.frame = FrameIndex{};
+    open_pages_host_ -= tier == Tier::kHost && row.phase == BlockPhase::kOpen;
     if (--row.pages_in[TierIndex(tier)] == 0) Leave(owner, tier);
   }
   if (tier == Tier::kHbm && was_valid != copy.valid()) Publish(index);

@@ -100,6 +100,8 @@ class BlockTable {
   uint32_t pinned_pages(Tier tier) const { return pinned_pages_[TierIndex(tier)]; }
   uint32_t blocks_in(Tier tier) const { return blocks_in_[TierIndex(tier)]; }
   uint32_t claimed_pages() const { return claimed_pages_; }
+  // Pages of open blocks in host memory: they cannot go to NVMe, so they may fill only half of it.
+  uint32_t open_pages_host() const { return open_pages_host_; }
   // A cached block that will not be written to NVMe may be dropped as it is.
   bool Admitted(const Block& block) const;
 
@@ -134,6 +136,7 @@ class BlockTable {
   std::array<uint32_t, kTierCount> pinned_pages_{};
   std::array<uint32_t, kTierCount> blocks_in_{};
   uint32_t claimed_pages_ = 0;
+  uint32_t open_pages_host_ = 0;
   uint64_t use_counter_ = 0;
   std::unique_ptr<ResidencyPolicy> policy_;
   Effects* effects_ = nullptr;

@@ -188,6 +188,7 @@ void FetchMissing(CoreState& s, Step& step) {
   Obstacles obstacles;
   Pass(s, step, /*place=*/false, obstacles);
   if (!obstacles.host_page_waits) Pass(s, step, /*place=*/true, obstacles);
+  step.host_page_waits = obstacles.host_page_waits;
   step.wants_room = (obstacles.no_frame_hbm || obstacles.no_frame_host) && step.missing > 0;
   if (!step.wants_room) return;
   if (!step.waited_for_room) {
@@ -349,7 +350,8 @@ bool GiveUpIfStuck(CoreState& s) {
   }
   // Perhaps what may go is only far from the cold end.
   MakeRoomHost(s, Reach::kAll);
-  MakeRoomHbm(s, 1 + s.blocks.frames(Tier::kHbm).free_count(), Demotion::kSwap, Reach::kAll);
+  MakeRoomHbm(s, 1 + s.blocks.frames(Tier::kHbm).free_count(),
+              s.steps.step(slot).host_page_waits ? Demotion::kSwap : Demotion::kMove, Reach::kAll);
   if (s.operations.in_flight_total() > 0 || s.progress) return true;
   AbandonCollecting(s, slot);
   FailStep(

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "memmgr/core/planner.h"
+#include "memmgr/core/step_queue.h"
 #include "memmgr/core/stocks.h"
 
 namespace kvpager {
@@ -37,12 +38,25 @@ void LoseBlock(CoreState& s, BlockIndex index) {
   }
 }
 
+namespace {
+
+// Whether the collecting step names the sequence: it has pins behind the cut, perhaps.
+bool Collects(CoreState& s, SequenceId id) {
+  if (s.collecting == kNoSlot) return false;
+  bool named = false;
+  ForEachEntry(s, s.steps.step(s.collecting),
+               [&](const EntryState& entry, const Sequence&) { named |= entry.sequence == id; });
+  return named;
+}
+
+}  // namespace
+
 void CutIfPossible(CoreState& s, SequenceId id) {
   Sequence* sequence = s.sequences.Find(id);
   if (sequence == nullptr || sequence->phase != SequencePhase::kOpen) return;
   if (sequence->cut_blocks == kNotCut || sequence->cut_queued) return;
   // A ready step may read behind the cut; a collecting one lets go first (collector.cc).
-  if (sequence->steps_ready > 0) return;
+  if (sequence->steps_ready > 0 || Collects(s, id)) return;
   sequence->cut_queued = true;
   ++sequence->busy;
   s.PushJob({.kind = JobKind::kCut, .client = sequence->client, .sequence = id});

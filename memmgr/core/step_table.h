@@ -76,6 +76,7 @@ struct Step {
   uint32_t collected_pages = 0;   // Frames it took: what its namespace is charged (R1).
   bool passed_over = false;       // Tried once without collecting; now it waits its turn.
   bool wants_room = false;        // The last try found no frame.
+  bool host_page_waits = false;   // ... in HBM, for a page that is in host memory (R2).
   bool waited_for_room = false;
   uint64_t began_input = 0;  // Number of the input that asked for it.
   Instant began;

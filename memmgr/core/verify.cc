@@ -121,6 +121,7 @@ struct Totals {
   uint32_t named = 0;
   uint32_t durable = 0;
   uint32_t runs = 0;
+  uint32_t open_host = 0;
 };
 
 void CountBlock(const CoreState& s, BlockIndex index, Totals& totals) {
@@ -147,6 +148,7 @@ void CountBlock(const CoreState& s, BlockIndex index, Totals& totals) {
   KVP_CHECK(block.nvme_first.is_none() == (pages[TierIndex(Tier::kNvme)] == 0));
   totals.rows += block.phase != BlockPhase::kFree;
   totals.named += block.named;
+  if (block.phase == BlockPhase::kOpen) totals.open_host += pages[TierIndex(Tier::kHost)];
   totals.durable += block.durable && block.live();
   totals.runs += !block.nvme_first.is_none();
   if (block.named) {
@@ -240,6 +242,7 @@ void VerifyAll(const CoreState& s) {
   KVP_CHECK_EQ(totals.runs + s.blocks.runs_free(), s.blocks.runs_max());
   KVP_CHECK_EQ(totals.named, s.index.size());
   KVP_CHECK_EQ(totals.durable, s.durable_blocks);
+  KVP_CHECK_EQ(totals.open_host, s.blocks.open_pages_host());
   KVP_CHECK_EQ(totals.claims, s.blocks.claimed_pages());
   KVP_CHECK_EQ(totals.claims, StepCollects(s) ? s.steps.step(s.collecting).missing : 0u);
   VerifyReferences(s);

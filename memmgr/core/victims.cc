@@ -55,12 +55,15 @@ bool CanWriteOut(const CoreState& state) { return state.blocks.runs_max() > 0; }
 VictimHbm FindVictimHbm(const CoreState& state, Reach reach) {
   enum Rank : size_t { kCleanLeaf, kClean, kDirtyLeaf, kDirty, kSuspendedTail, kOpenTail, kRanks };
   Candidates<kRanks> candidates;
+  const bool open_full =
+      state.blocks.open_pages_host() >= state.limits.frames_max[TierIndex(Tier::kHost)] / 2;
   WalkTier(
       state, Tier::kHbm, reach,
       [&](const Block& block, PageIndex page) {
         if (block.phase == BlockPhase::kOpen) {
           // Nothing may write it, and it must have settled: no other copy being made.
-          if (block.write_pins > 0 || !state.blocks.page(page).copy(Tier::kHost).absent()) {
+          if (block.write_pins > 0 || open_full ||
+              !state.blocks.page(page).copy(Tier::kHost).absent()) {
             return false;
           }
           candidates.Offer(block.movable ? kSuspendedTail : kOpenTail, page);
