@@ -20,6 +20,26 @@ absl::Status BadEntry(size_t index, const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat("entry ", index, ": ", what));
 }
 
+// Ok, or why nothing may be built on the sequence yet: an open step of it failed and took tokens
+// with it, and until the caller has ended that step we cannot know that it knows.
+absl::Status CheckNoFailedStep(size_t index, const Sequence& sequence) {
+  for (const Step* step : sequence.open_steps()) {
+    const bool failed = step->state() == StepState::kFailed;
+    absl::Status why = failed ? step->failure() : step->dropped_why();
+    if (why.ok()) continue;
+    for (const StepEntry& entry : step->entries()) {
+      if (entry.sequence != &sequence) continue;
+      const bool lost = absl::IsDataLoss(why) || entry.request.append_tokens > 0;
+      if (!entry.dropped || !lost) continue;
+      return absl::AbortedError(absl::StrCat(
+          "entry ", index, ": step ", step->ticket().number, " of lane ", step->ticket().lane,
+          " has failed and its tokens of this sequence are gone (", why.message(),
+          "); end it with discard, ask for the length, then begin again"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 // The index of a sequence that is named twice, or entries.size().
 size_t FindTwice(absl::Span<const StepEntryRequest> entries) {
   std::vector<std::pair<uint64_t, size_t>> named;
@@ -78,6 +98,7 @@ absl::Status Client::CheckEntry(uint32_t lane, size_t index, const StepEntryRequ
         "entry ", index, ": the sequence is in a step of lane ", sequence.newest_ticket().lane,
         "; steps overlap on one lane only: use that one, or end the step first"));
   }
+  KVP_RETURN_IF_ERROR(CheckNoFailedStep(index, sequence));
   if (entry.group_first >= pool().num_groups) {
     return BadEntry(index, absl::StrCat("first_group ", entry.group_first, " of a pool with ",
                                         pool().num_groups, " groups"));

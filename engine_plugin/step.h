@@ -30,7 +30,8 @@ namespace kvpager::engine {
 inline constexpr uint32_t kLaneCount = 8;
 inline constexpr uint32_t kAll = ~uint32_t{0};
 
-enum class StepResidency : uint32_t { kResident = 0, kSplit = 1 };  // As on the wire.
+// As in the C ABI and on the wire.
+enum class StepResidency : uint32_t { kResident = 0, kSplit = 2 };
 
 // What a caller asks for, per sequence. The range restricts what is pinned and listed; pages
 // appended to are always included.

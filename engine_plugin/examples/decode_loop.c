@@ -1,7 +1,8 @@
 /* engine_plugin/examples/decode_loop.c
  *
- * A complete engine on kvpager: prefill, name, decode, close, open again from the cache. Its "model"
- * is a formula for K and V, so every page it is given back can be checked. usage: decode_loop SOCKET */
+ * A complete engine on kvpager: prefill, name, decode, close, open again from the cache. Its
+ * "model" is a formula for K and V, so every page it is given back can be checked. usage:
+ * decode_loop SOCKET */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,11 +75,15 @@ static void forward(kvp_seq seq, uint32_t append) {
 }
 
 int main(int argc, char** argv) {
-  const kvp_geometry geometry = {sizeof geometry, PAGE, LAYERS, LAYERS,        HEADS,
-                                 DIM,             DIM,  KVP_DTYPE_F32, KVP_LAYOUT_NHD};
-  const kvp_client_options options = {.struct_size = sizeof options, .model = "decode-loop-1",
-      .abi_version = KVP_ABI_MAJOR << 16 | KVP_ABI_MINOR, .pool = "decode-loop",
-      .socket_path = argc > 1 ? argv[1] : NULL, .geometry = &geometry, .timeout_us = 10000000};
+  const kvp_geometry geometry = {sizeof geometry, PAGE,          LAYERS, LAYERS, HEADS, DIM, DIM,
+                                 KVP_DTYPE_F32,   KVP_LAYOUT_NHD};
+  const kvp_client_options options = {.struct_size = sizeof options,
+                                      .model = "decode-loop-1",
+                                      .abi_version = KVP_ABI_MAJOR << 16 | KVP_ABI_MINOR,
+                                      .pool = "decode-loop",
+                                      .socket_path = argc > 1 ? argv[1] : NULL,
+                                      .geometry = &geometry,
+                                      .timeout_us = 10000000};
   must(kvp_client_open(&options, &client), "open");
   must(kvp_client_pool_info(client, &pool), "pool info");
 
