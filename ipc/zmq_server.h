@@ -66,7 +66,7 @@ class ZmqServer {
   size_t Receive(absl::Span<IncomingMessage> messages);
 
   // Never blocks. kNotFound: the peer is gone. kResourceExhausted: its queue is full; nothing was
-  // sent.
+  // sent. A peer that left a full queue behind is kNotFound only after a Receive has met its end.
   absl::Status Send(const RoutingId& peer, absl::Span<const uint8_t> bytes);
 
   uint64_t messages_dropped() const { return messages_dropped_; }
