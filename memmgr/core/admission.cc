@@ -135,6 +135,12 @@ void UndoAdmission(CoreState& s, Step& step) {
   step.claimed = false;
 }
 
+bool ReplacesTail(const CoreState& s, const EntryState& entry, const Sequence& sequence) {
+  const auto rows = static_cast<uint32_t>(sequence.length_tokens % s.limits.page_tokens);
+  if (entry.append_tokens == 0 || rows == 0) return false;
+  return !MayWriteInPlace(s.blocks.block(s.sequences.Back(sequence)), rows);
+}
+
 bool AppendsInPlace(const CoreState& s, const Step& step) {
   for (uint32_t i = step.entry_first; i != kNoSlot; i = s.steps.entry(i).next) {
     const EntryState& entry = s.steps.entry(i);

@@ -100,7 +100,7 @@ class BlockTable {
   uint32_t pinned_pages(Tier tier) const { return pinned_pages_[TierIndex(tier)]; }
   uint32_t blocks_in(Tier tier) const { return blocks_in_[TierIndex(tier)]; }
   uint32_t claimed_pages() const { return claimed_pages_; }
-  // Pages of open blocks in host memory: they cannot go to NVMe, so they may fill only half of it.
+  // Pages of open blocks in host memory: they cannot go on to NVMe.
   uint32_t open_pages_host() const { return open_pages_host_; }
   // A cached block that will not be written to NVMe may be dropped as it is.
   bool Admitted(const Block& block) const;

@@ -55,8 +55,9 @@ bool CanWriteOut(const CoreState& state) { return state.blocks.runs_max() > 0; }
 VictimHbm FindVictimHbm(const CoreState& state, Reach reach) {
   enum Rank : size_t { kCleanLeaf, kClean, kDirtyLeaf, kDirty, kSuspendedTail, kOpenTail, kRanks };
   Candidates<kRanks> candidates;
+  // Open tails cannot go on to NVMe: two host frames stay for what passes through.
   const bool open_full =
-      state.blocks.open_pages_host() >= state.limits.frames_max[TierIndex(Tier::kHost)] / 2;
+      state.blocks.open_pages_host() + 2 >= state.limits.frames_max[TierIndex(Tier::kHost)];
   WalkTier(
       state, Tier::kHbm, reach,
       [&](const Block& block, PageIndex page) {
