@@ -239,9 +239,7 @@ Instant NextDeadline(const CoreState& s) {
   for (const Prefetch& row : s.prefetches) {
     if (row.in_use) next = std::min(next, row.deadline);
   }
-  if (s.nvme_write_failures > 0 && s.nvme_write_retry > s.now) {
-    next = std::min(next, s.nvme_write_retry);
-  }
+  if (s.nvme_write_retry > s.now) next = std::min(next, s.nvme_write_retry);
   return next;
 }
 

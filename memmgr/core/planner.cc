@@ -322,6 +322,7 @@ void FinishWrite(CoreState& s, const Operation& done, Outcome outcome) {
   s.blocks.RemoveReader(done.page, Tier::kHost);
   if (outcome == Outcome::kOk) {
     s.nvme_write_failures = 0;
+    s.nvme_write_retry = Instant{};
     Arrived(s, done.page, Tier::kNvme);
     EnterCatalogue(s, index);
     return;
