@@ -45,56 +45,31 @@ bool World::Settle() {
                      [](const auto& engine) { return !engine->alive() || engine->quiet(); });
 }
 
-// Whether there simply is no room: what cannot leave HBM, or what may not be lost, fills it.
-bool World::StallIsExcused() const {
+// A step may be refused for want of room only if what may not be lost fills it, nearly.
+void World::CheckRoom(const RoomRefusal& refusal) const {
   const uint64_t groups = limits_.num_groups;
-  const uint64_t frames_hbm = limits_.frames_max[0];
-  const uint64_t frames_host = limits_.frames_max[1];
+  const uint64_t memory = limits_.frames_max[0] + limits_.frames_max[1];
   std::set<uint32_t> live;
-  std::set<uint32_t> open;
-  uint64_t need_blocks_max = 0;
-  uint64_t new_blocks_max = 0;
+  std::set<uint32_t> open;  // These cannot go to NVMe.
   for (const auto& engine : engines_) {
+    if (!engine->outbox_empty()) return;  // A close may be on its way.
     for (const auto& [id, sequence] : engine->sequences()) {
-      const uint64_t full = std::min<uint64_t>(sequence.accepted_tokens, sequence.tokens.size()) /
-                            limits_.page_tokens;
+      const uint64_t full = sequence.accepted_tokens / limits_.page_tokens;
       for (uint64_t i = 0; i < sequence.blocks.size(); ++i) {
         live.insert(sequence.blocks[i].block);
         if (i >= full) open.insert(sequence.blocks[i].block);
       }
     }
-    for (const ModelStep& step : engine->steps()) {
-      uint64_t need = 0;
-      uint64_t fresh = 0;
-      for (const StepEntry& entry : step.entries) {
-        const auto found = engine->sequences().find(entry.sequence.value);
-        if (found == engine->sequences().end()) continue;
-        const uint64_t blocks = CeilDiv(entry.append_tokens, limits_.page_tokens) + 1;
-        fresh += blocks;
-        need += blocks + found->second.blocks.size();
-      }
-      need_blocks_max = std::max(need_blocks_max, need);
-      new_blocks_max = std::max(new_blocks_max, fresh);
-    }
   }
-  if ((open.size() + need_blocks_max + 1) * groups > frames_hbm) return true;
-  uint64_t blocks_nvme = 0;
-  if (limits_.frames_max[2] / groups > limits_.durable_blocks_max + 2) {
-    blocks_nvme = limits_.frames_max[2] / groups - limits_.durable_blocks_max - 2;
-  }
-  const uint64_t capacity = frames_hbm + frames_host + blocks_nvme * groups;
-  return (live.size() + new_blocks_max + 2) * groups > capacity;
-}
-
-void World::BreakStall() {
-  if (!StallIsExcused()) Fail(absl::StrCat("stalled with room to spare\n", Describe()));
-  for (auto& engine : engines_) {
-    if (engine->alive() && engine->CloseIdle()) return;
-  }
-  for (auto& engine : engines_) {
-    if (engine->alive() && engine->CancelYoungest()) return;
-  }
-  Fail(absl::StrCat("stalled without a step\n", Describe()));
+  const uint64_t runs = limits_.frames_max[2] / groups;
+  const uint64_t runs_kept = limits_.durable_blocks_max + 2;
+  const uint64_t blocks_nvme = runs > runs_kept ? runs - runs_kept : 0;
+  if ((refusal.blocks_needed + 1) * groups > limits_.frames_max[0]) return;
+  if ((open.size() + refusal.blocks_needed + 2) * groups > memory) return;
+  if ((live.size() + refusal.blocks_new + 2) * groups > memory + blocks_nvme * groups) return;
+  Fail(absl::StrCat("a step that needs ", refusal.blocks_needed, " blocks, ", refusal.blocks_new,
+                    " of them new, is refused with room to spare: ", live.size(),
+                    " blocks are live, ", open.size(), " open\n", Describe()));
 }
 
 void World::FinishEngines() {
@@ -168,11 +143,7 @@ void World::Drain() {
   for (size_t i = 0; i < engines_.size(); ++i) {
     if (!engines_[i]->alive() && engines_[i]->released()) Attach(i);
   }
-  uint32_t stalls = 0;
-  while (!Settle()) {
-    if (++stalls > 1000) Fail(absl::StrCat("no end of stalls\n", Describe()));
-    BreakStall();
-  }
+  if (!Settle()) Fail(absl::StrCat("somebody waits for ever\n", Describe()));
   for (size_t i = 0; i < engines_.size(); ++i) {
     if (engines_[i]->alive()) continue;
     if (!engines_[i]->released()) Fail(absl::StrCat("a gone engine is not released\n", Describe()));

@@ -61,10 +61,7 @@ class Engine {
   uint64_t next_due_ns() const { return outbox_.empty() ? ~uint64_t{0} : outbox_.front().due_ns; }
   bool has_ready_step() const;
   void EndAllReady();
-  uint32_t steps_waiting() const;
   // Asks to close every sequence that is in no step. True if it asked for anything.
-  bool CloseIdle();
-  bool CancelYoungest();
   bool CloseAll();
   void OpenText(const std::vector<Token>& text);
   // A step over all of the only sequence.
@@ -125,6 +122,7 @@ class Engine {
   void Land(ModelStep& step);
   // The step's end passes: everything it read was still right, everything it wrote is there.
   void PassEnd(ModelStep& step);
+  void NoteRefusal(const ModelStep& step);
   void ReleasePins(ModelStep& step);
   void Forget(std::list<ModelStep>::iterator step);
   ModelStep* FirstUnended(uint32_t lane);

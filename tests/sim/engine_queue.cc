@@ -88,20 +88,14 @@ bool Engine::PostNonsense() {
   }
 }
 
-bool Engine::CloseIdle() {
-  for (auto& [id, sequence] : sequences_) {
-    if (sequence.closing || sequence.steps_waiting + sequence.steps_ready > 0) continue;
-    if (sequence.unanswered > 0) continue;
-    PostClose(sequence);
-    return true;
-  }
-  return false;
-}
-
 bool Engine::CloseAll() {
-  bool asked = false;
-  while (CloseIdle()) asked = true;
-  return asked;
+  std::vector<uint64_t> idle;
+  for (const auto& [id, sequence] : sequences_) {
+    const uint32_t busy = sequence.steps_waiting + sequence.steps_ready + sequence.unanswered;
+    if (!sequence.closing && busy == 0) idle.push_back(id);
+  }
+  for (uint64_t id : idle) PostClose(sequences_.at(id));
+  return !idle.empty();
 }
 
 void Engine::OpenText(const std::vector<Token>& text) {
@@ -129,17 +123,6 @@ void Engine::StepOverAll(uint32_t append_tokens) {
   body.entries = step.entries;
   step.request = Post(body, Pending{}, true);
   steps_.push_back(std::move(step));
-}
-
-bool Engine::CancelYoungest() {
-  for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) {
-    if (step->phase != StepPhase::kWaiting) continue;
-    Pending pending;
-    pending.ticket = step->ticket;
-    Post(StepCancelCommand{step->ticket}, pending, true);
-    return true;
-  }
-  return false;
 }
 
 }  // namespace kvpager::sim

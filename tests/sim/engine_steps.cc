@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "memmgr/base/units.h"
 #include "tests/sim/engine.h"
 #include "tests/sim/failure.h"
 #include "tests/testing/describe.h"
@@ -29,11 +30,24 @@ void Engine::OnStepAnswer(const Reply& reply, const Effects& effects) {
     OnCut(reply, effects);
   } else {
     ++env_.tally.steps_refused;
+    if (reply.reason.substr(0, 21) == "the step does not fit") NoteRefusal(*step);
   }
   if (reply.status == absl::StatusCode::kInvalidArgument) {
     Complain(absl::StrCat("a good step is refused: ", testing::Describe(reply, effects)));
   }
   Forget(step);
+}
+
+void Engine::NoteRefusal(const ModelStep& step) {
+  RoomRefusal refusal;
+  for (const StepEntry& entry : step.entries) {
+    const ModelSequence* sequence = Find(entry.sequence);
+    if (sequence == nullptr) continue;
+    const uint64_t fresh = CeilDiv(entry.append_tokens, env_.limits.page_tokens) + 1;
+    refusal.blocks_new += fresh;
+    refusal.blocks_needed += fresh + sequence->blocks.size();
+  }
+  env_.room_refusals.push_back(refusal);
 }
 
 void Engine::OnReady(ModelStep& step, const Reply& reply, const Effects& effects) {
@@ -224,12 +238,6 @@ void Engine::EndAllReady() {
       PostEndOf(*step);
     }
   }
-}
-
-uint32_t Engine::steps_waiting() const {
-  return static_cast<uint32_t>(std::count_if(steps_.begin(), steps_.end(), [](const ModelStep& s) {
-    return s.phase == StepPhase::kWaiting;
-  }));
 }
 
 }  // namespace kvpager::sim

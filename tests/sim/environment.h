@@ -94,6 +94,12 @@ struct Tally {
   }
 };
 
+// A step that was refused because it does not fit: what it needed.
+struct RoomRefusal {
+  uint64_t blocks_needed = 0;
+  uint64_t blocks_new = 0;
+};
+
 struct Environment {
   const SimOptions& options;
   const Limits& limits;
@@ -104,6 +110,7 @@ struct Environment {
   Promises& promises;
   Tally& tally;
   uint64_t now_ns = 0;
+  std::vector<RoomRefusal> room_refusals;  // Since the last input.
 };
 
 }  // namespace kvpager::sim

@@ -103,7 +103,10 @@ void FrameWatch::OperationStarted(const CopyOp& copy) {
   if (!tiers.has_source) return;
   Use& source = at(tiers.source, copy.source);
   if (source.writers > 0) Fail(absl::StrCat("E1: source is being written: ", what));
-  if (source.step_writers > 0) Fail(absl::StrCat("W2: a ready step writes the source: ", what));
+  if (copy.channel != Channel::kHbmToHbm) {
+    if (source.step_writers > 0) Fail(absl::StrCat("W2: a ready step writes the source: ", what));
+    ++source.readers_of_all;
+  }
   ++source.readers;
 }
 
@@ -111,7 +114,9 @@ void FrameWatch::OperationEnded(const CopyOp& copy) {
   const ChannelTiers tiers = TiersOf(copy.channel);
   --in_flight_[ChannelIndex(copy.channel)];
   --at(tiers.target, copy.target).writers;
-  if (tiers.has_source) --at(tiers.source, copy.source).readers;
+  if (!tiers.has_source) return;
+  --at(tiers.source, copy.source).readers;
+  if (copy.channel != Channel::kHbmToHbm) --at(tiers.source, copy.source).readers_of_all;
 }
 
 void FrameWatch::Pin(Tier tier, FrameIndex frame) {
@@ -127,7 +132,7 @@ void FrameWatch::Unpin(Tier tier, FrameIndex frame) { --at(tier, frame).pins; }
 
 void FrameWatch::WriteBegins(FrameIndex frame) {
   Use& use = at(Tier::kHbm, frame);
-  if (use.readers > 0) {
+  if (use.readers_of_all > 0) {
     Fail(absl::StrCat("W2: a step became ready to write ", Name(Tier::kHbm, frame),
                       ", which an operation reads"));
   }

@@ -6,7 +6,9 @@
 //   E1  no frame is written by an operation while another reads or writes it
 //   E2  no more operations per channel than the limit
 //   W1  a frame that a ready step reads is not written, scrubbed or withdrawn before the step's end
-//   W2  a frame that a ready step writes is not read by an operation either
+//   W2  a frame that a ready step writes is not read by an operation either, except by the copy of
+//   a
+//       tail: of that only the rows below the fork matter, and those are not written
 //   W3  a frame stands in the word of one page at most, and is not written while it stands there
 
 #ifndef KVPAGER_TESTS_SIM_FRAME_WATCH_H_
@@ -56,7 +58,8 @@ class FrameWatch {
  private:
   struct Use {
     PageIndex published;
-    uint32_t readers = 0;  // Operations.
+    uint32_t readers = 0;         // Operations.
+    uint32_t readers_of_all = 0;  // Of every row: all but copies of a tail.
     uint32_t writers = 0;
     uint32_t pins = 0;  // Steps.
     uint32_t step_writers = 0;

@@ -31,6 +31,12 @@ void DrawSizes(Random& random, SimOptions& options) {
   if (random.Chance(300)) {  // No stocks: every step that needs room makes it.
     pool.free_hbm = pool.clean_hbm = pool.free_host = pool.clean_host = Watermark{0, 0};
   }
+  options.setup.blocks_max = pool.blocks_hbm + pool.blocks_host + pool.blocks_nvme + 128;
+  if (random.Chance(300)) {  // R10 is met only where an input may do little.
+    const uint32_t step_pages_max = (pool.blocks_hbm + 4) * pool.num_groups;
+    options.setup.pages_per_input =
+        step_pages_max / 2 + 32 + static_cast<uint32_t>(random.Below(64));
+  }
   if (random.Chance(300)) options.setup.in_flight_max = static_cast<uint32_t>(random.Between(1, 4));
   if (random.Chance(200)) options.setup.deferred_max = static_cast<uint32_t>(random.Between(1, 4));
   if (random.Chance(200))

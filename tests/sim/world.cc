@@ -47,8 +47,16 @@ void World::StartCore(const std::vector<RestoredBlock>& found) {
   effects_ = core_->MakeEffects();
   tiers_->set_incarnation(incarnation_);
   watch_.emplace(limits_);
-  environment_.emplace(Environment{options_, limits_, random_, *watch_, *tiers_, conversations_,
-                                   promises_, tally_, now_ns_});
+  environment_.emplace(Environment{options_,
+                                   limits_,
+                                   random_,
+                                   *watch_,
+                                   *tiers_,
+                                   conversations_,
+                                   promises_,
+                                   tally_,
+                                   now_ns_,
+                                   {}});
   for (const RestoredBlock& block : found) {
     RecordInput(testing::Describe(block));
     const bool restored = core_->Restore(block);
@@ -111,6 +119,8 @@ void World::Execute() {
     }
     engines_[reply.client.value]->OnReply(reply, effects_);
   }
+  for (const RoomRefusal& refusal : environment_->room_refusals) CheckRoom(refusal);
+  environment_->room_refusals.clear();
   for (const CopyOp& copy : effects_.copies) tiers_->Submit(copy, *watch_, now_ns_);
   for (const CatalogueWrite& write : effects_.catalogue_writes) {
     catalogue_.Submit(write, *tiers_, now_ns_);

@@ -55,8 +55,7 @@ class World {
 
   // ---- drain.cc
   bool Settle();
-  void BreakStall();
-  bool StallIsExcused() const;
+  void CheckRoom(const RoomRefusal& refusal) const;
   void FinishEngines();
   void CheckNothingLeft();
   void FillMemory();

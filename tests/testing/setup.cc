@@ -33,6 +33,7 @@ constexpr Number kNumbers[] = {
     {"free_host_high", [](CoreSetup& s) { return &s.options.free_host.high_permille; }},
     {"clean_host_low", [](CoreSetup& s) { return &s.options.clean_host.low_permille; }},
     {"clean_host_high", [](CoreSetup& s) { return &s.options.clean_host.high_permille; }},
+    {"rows", [](CoreSetup& s) { return &s.blocks_max; }},
     {"in_flight", [](CoreSetup& s) { return &s.in_flight_max; }},
     {"pages_per_input", [](CoreSetup& s) { return &s.pages_per_input; }},
     {"deferred", [](CoreSetup& s) { return &s.deferred_max; }},
@@ -54,6 +55,7 @@ absl::StatusOr<Limits> DeriveLimits(const CoreSetup& setup) {
     if (value != 0) limit = value;
   };
   for (uint32_t& in_flight : limits.in_flight_max) override_with(setup.in_flight_max, in_flight);
+  override_with(setup.blocks_max, limits.blocks_max);
   override_with(setup.pages_per_input, limits.pages_per_input);
   override_with(setup.deferred_max, limits.deferred_max);
   override_with(setup.prefetches_max, limits.prefetches_max);

@@ -18,6 +18,7 @@ namespace kvpager::testing {
 struct CoreSetup {
   PoolOptions options;
   // 0: as derived.
+  uint32_t blocks_max = 0;
   uint32_t in_flight_max = 0;
   uint32_t pages_per_input = 0;
   uint32_t deferred_max = 0;
