@@ -201,6 +201,7 @@ void BlockTable::Leave(BlockIndex index, Tier tier) {
     runs_.Give(row.nvme_first.value / num_groups_);
     row.nvme_first = FrameIndex{};
     row.nvme_named = false;
+    row.rewrite = false;
   }
 }
 

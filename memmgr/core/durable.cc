@@ -23,26 +23,27 @@ bool OnNvme(const CoreState& s, const Block& block) {
 }
 
 // Starts what brings the block's pages to NVMe under its name.
-void PushDown(CoreState& s, BlockIndex index) {
-  const Block& block = s.blocks.block(index);
-  const bool unnamed_run = !block.nvme_first.is_none() && !block.nvme_named;
+void PushDown(CoreState& s, BlockIndex index, bool first) {
+  Block& block = s.blocks.block(index);
+  if (!block.nvme_first.is_none() && !block.nvme_named && !block.rewrite) {
+    if (!first) return;  // One block at a time: its pages stay in host memory meanwhile.
+    block.rewrite = true;
+  }
   for (uint32_t group = 0; group < s.limits.num_groups; ++group) {
     const PageIndex page = s.blocks.page_of(index, group);
     const Page& row = s.blocks.page(page);
-    const Copy& nvme = row.copy(Tier::kNvme);
-    if (unnamed_run) {
-      // It must be written again: first it needs another copy to write from.
-      if (nvme.valid() && row.copy(Tier::kHost).absent()) Fetch(s, page, Urgency::kDemand);
+    LeaveRun(s, page);
+    if (row.copy(Tier::kNvme).valid()) {
+      if (block.rewrite && row.copy(Tier::kHost).absent()) Fetch(s, page, Urgency::kDemand);
       continue;
     }
-    if (!nvme.absent()) continue;
+    if (!row.copy(Tier::kNvme).absent()) continue;
     if (row.copy(Tier::kHost).valid()) {
       WriteOut(s, page);
     } else if (row.copy(Tier::kHost).absent() && row.copy(Tier::kHbm).valid()) {
       Demote(s, page, Urgency::kDemand, Demotion::kCopy);
     }
   }
-  if (unnamed_run) ForgetUnnamedRun(s, index);
 }
 
 void Commit(CoreState& s, uint32_t slot, BlockIndex index) {
@@ -66,6 +67,7 @@ void End(CoreState& s, DurableName& name, StatusCode status, std::string_view re
     // Not promised after all.
     for (SequenceTable::Walk walk(s.sequences, own, 0); walk.valid(); walk.Next()) {
       Block& block = s.blocks.block(walk.block());
+      block.rewrite = false;
       if (!block.durable || block.committed) continue;
       block.durable = false;
       --s.durable_blocks;
@@ -90,7 +92,7 @@ void Run(CoreState& s, uint32_t slot) {
   bool front = true;
   for (uint32_t i = 0; i < kBlocksAhead && walk.valid() && s.Spend(); ++i, walk.Next()) {
     if (!OnNvme(s, s.blocks.block(walk.block()))) {
-      PushDown(s, walk.block());
+      PushDown(s, walk.block(), front);
       front = false;
     }
     if (front) name.position = walk.position() + 1;

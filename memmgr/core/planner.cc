@@ -151,6 +151,7 @@ bool WriteOut(CoreState& s, PageIndex page) {
   const BlockIndex index = s.blocks.block_of(page);
   KVP_CHECK(s.blocks.block(index).phase == BlockPhase::kSealed);
   if (s.blocks.runs_max() == 0 || s.now < s.nvme_write_retry) return false;
+  if (s.blocks.block(index).rewrite) return false;  // Not into the run that it is leaving.
   if (!s.operations.HasRoom(Channel::kHostToNvme)) return false;
   s.blocks.AddReader(page, Tier::kHost);
   if (s.blocks.block(index).nvme_first.is_none() && !TakeRun(s, index)) {
@@ -341,6 +342,7 @@ void FinishFetch(CoreState& s, const Operation& done, Outcome outcome) {
   s.blocks.RemoveReader(done.page, Tier::kNvme);
   if (outcome == Outcome::kOk) {
     Arrived(s, done.page, Tier::kHost);
+    LeaveRun(s, done.page);
     return;
   }
   // Unreadable is as bad as wrong: there is no other place to read it from (ARCHITECTURE, section

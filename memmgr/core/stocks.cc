@@ -41,6 +41,12 @@ void ForgetRun(CoreState& s, BlockIndex index) {
   }
 }
 
+void LeaveRun(CoreState& s, PageIndex page) {
+  const Block& block = s.blocks.block(s.blocks.block_of(page));
+  if (!block.live() || !block.rewrite || !s.blocks.page(page).copy(Tier::kNvme).idle()) return;
+  if (s.blocks.HasOtherCopy(page, Tier::kNvme)) s.blocks.Drop(page, Tier::kNvme);
+}
+
 namespace {
 
 // Free frames below the low mark are refilled to the high mark from what can leave at once.
