@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "memmgr/base/check.h"
 #include "memmgr/base/units.h"
+#include "memmgr/core/loss.h"
 #include "memmgr/core/sequences.h"
 #include "memmgr/core/steps.h"
 
@@ -58,6 +59,7 @@ JobResult RunCut(CoreState& s, const Job& job) {
   sequence.accepted_tokens = std::min(sequence.accepted_tokens, sequence.length_tokens);
   sequence.cut_blocks = kNotCut;
   sequence.cut_queued = false;
+  ++sequence.losses;  // Steps asked for since the loss did not know of it either.
   --sequence.busy;
   if (sequence.client.is_none()) return JobResult::kDone;
   Reply& notice = s.Notify(sequence.client, ReplyKind::kLossNotice);
@@ -92,6 +94,10 @@ JobResult RunFork(CoreState& s, const Job& job) {
   child.cut_blocks = parent.cut_blocks;
   --parent.busy;
   --child.busy;
+  if (child.cut_blocks != kNotCut) {
+    ++child.losses;
+    CutIfPossible(s, job.sequence);
+  }
   Reply& reply = s.Answer(job.client, job.request, absl::StatusCode::kOk, "");
   reply.sequence = job.sequence;
   reply.tokens = job.tokens;
@@ -156,12 +162,14 @@ void RunJobs(CoreState& s) {
   for (uint32_t left = s.job_count; left > 0; --left) {
     if (s.budget == 0 || !s.EffectsHaveRoom()) return;
     const Job job = s.jobs[s.job_first];
+    const uint32_t count_before = s.job_count;
     const JobResult result = RunJob(s, job);
     if (result == JobResult::kMore) return;
     s.job_first = static_cast<uint32_t>((s.job_first + 1) % s.jobs.size());
     --s.job_count;
     if (result == JobResult::kLater) {
       s.PushJob(job);
+      if (s.job_count > count_before) s.progress = true;  // It waits for what it has just started.
     } else {
       s.progress = true;
     }

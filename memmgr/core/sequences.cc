@@ -11,6 +11,7 @@
 #include "memmgr/core/background.h"
 #include "memmgr/core/naming.h"
 #include "memmgr/core/planner.h"
+#include "memmgr/core/step_queue.h"
 #include "memmgr/core/steps.h"
 
 namespace kvpager {
@@ -266,10 +267,24 @@ Target TargetOf(const Command& command) {
   return {std::get<ResumeCommand>(command.body).sequence, Ticket{}, false};
 }
 
+// A step that was asked for before `order` names the sequence. Younger ones wait behind the command.
+bool InOlderStep(CoreState& s, SequenceId id, uint64_t order) {
+  if (s.sequences.Find(id)->steps == 0) return false;
+  bool named = false;
+  for (uint32_t slot = 0; slot < s.steps.slots(); ++slot) {
+    const Step& step = s.steps.step(slot);
+    if (step.phase == StepPhase::kFree || step.age > order) continue;
+    ForEachEntry(s, step, [&](const EntryState& entry, const Sequence&) {
+      named |= entry.sequence == id;
+    });
+  }
+  return named;
+}
+
 // REQUIRES: the sequence is open, nothing is before it, its ticket has passed.
-void Apply(CoreState& s, const Command& command) {
+void Apply(CoreState& s, const Command& command, uint64_t order) {
   const Target target = TargetOf(command);
-  if (target.needs_no_step && s.sequences.Find(target.sequence)->steps > 0) {
+  if (target.needs_no_step && InOlderStep(s, target.sequence, order)) {
     Refuse(s, command, StatusCode::kFailedPrecondition,
            "the sequence is in a step that is newer than the ticket");
     return;
@@ -331,7 +346,7 @@ void ChangeSequence(CoreState& s, const Command& command) {
   const bool quiet = s.TicketPassed(command.client, target.ticket) ||
                      (name != nullptr && AllSealed(s, *sequence, *name));
   if (first && quiet) {
-    Apply(s, command);
+    Apply(s, command, s.order);
     return;
   }
   if (!Defer(s, command, target)) {
@@ -365,7 +380,7 @@ void RunDeferred(CoreState& s) {
     if (gone) {
       Refuse(s, row.command, StatusCode::kNotFound, "no such sequence");
     } else {
-      Apply(s, row.command);
+      Apply(s, row.command, row.order);
     }
     row.next = s.deferred_free;
     s.deferred_free = slot;
