@@ -79,6 +79,12 @@ void Engine::OnAnswer(const Reply& reply, const Effects& effects, const Pending&
     if (status == absl::StatusCode::kInvalidArgument && !pending.nonsense && !overtaken) {
       Complain(absl::StrCat("a good request is refused: ", testing::Describe(reply, effects)));
     }
+    const bool carried_newest_ticket =
+        pending.kind == kTruncate || pending.kind == kSuspend || pending.kind == kClose;
+    if (status == absl::StatusCode::kFailedPrecondition && carried_newest_ticket &&
+        !pending.nonsense) {
+      Complain(absl::StrCat("a good request is refused: ", testing::Describe(reply, effects)));
+    }
     if (sequence == nullptr) return;
     if (pending.kind == kClose) sequence->closing = false;
     if (pending.kind == kSuspend) sequence->suspended = false;
