@@ -267,16 +267,16 @@ Target TargetOf(const Command& command) {
   return {std::get<ResumeCommand>(command.body).sequence, Ticket{}, false};
 }
 
-// A step that was asked for before `order` names the sequence. Younger ones wait behind the command.
+// A step that was asked for before `order` names the sequence. Younger ones wait behind the
+// command.
 bool InOlderStep(CoreState& s, SequenceId id, uint64_t order) {
   if (s.sequences.Find(id)->steps == 0) return false;
   bool named = false;
   for (uint32_t slot = 0; slot < s.steps.slots(); ++slot) {
     const Step& step = s.steps.step(slot);
     if (step.phase == StepPhase::kFree || step.age > order) continue;
-    ForEachEntry(s, step, [&](const EntryState& entry, const Sequence&) {
-      named |= entry.sequence == id;
-    });
+    ForEachEntry(s, step,
+                 [&](const EntryState& entry, const Sequence&) { named |= entry.sequence == id; });
   }
   return named;
 }

@@ -240,6 +240,7 @@ void Engine::OnCut(const Reply& reply, const Effects& effects) {
     ModelSequence* sequence = Find(update.sequence);
     if (sequence == nullptr) continue;
     if (update.length_tokens > sequence->tokens.size()) Complain("a loss makes a sequence longer");
+    if (update.length_tokens == sequence->tokens.size()) continue;  // It was told before.
     ++env_.tally.losses;
     ++sequence->losses;
     sequence->tokens.resize(update.length_tokens);
