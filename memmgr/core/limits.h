@@ -42,7 +42,9 @@ struct PoolOptions {
   Watermark free_hbm = {20, 40};
   Watermark clean_hbm = {150, 250};
   Watermark free_host = {20, 40};
-  Watermark clean_host = {150, 250};
+  // Wide: what waits for the NVMe must not be what a step needs the room of. Blocks that are admitted
+  // are written sooner or later; sooner costs nothing.
+  Watermark clean_host = {600, 850};
   uint64_t incarnation = 1;  // Random per start of the daemon; first half of stamps.
 };
 
