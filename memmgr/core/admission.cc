@@ -135,10 +135,13 @@ void UndoAdmission(CoreState& s, Step& step) {
   step.claimed = false;
 }
 
-bool ReplacesTail(const CoreState& s, const EntryState& entry, const Sequence& sequence) {
+bool ReplacesTail(const CoreState& s, const Step& step, const EntryState& entry,
+                  const Sequence& sequence) {
   const auto rows = static_cast<uint32_t>(sequence.length_tokens % s.limits.page_tokens);
   if (entry.append_tokens == 0 || rows == 0) return false;
-  return !MayWriteInPlace(s.blocks.block(s.sequences.Back(sequence)), rows);
+  const Block& tail = s.blocks.block(s.sequences.Back(sequence));
+  if (step.entries > 1 && tail.references > 1) return true;  // Another entry may append first.
+  return !MayWriteInPlace(tail, rows);
 }
 
 bool AppendsInPlace(const CoreState& s, const Step& step) {

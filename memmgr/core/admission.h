@@ -19,9 +19,10 @@ std::string_view Admit(CoreState& state, Step& step);
 // REQUIRES: admitted, not ready; none of its pages is pinned or claimed by it any more.
 void UndoAdmission(CoreState& state, Step& step);
 
-// True if admission would put a copy in the place of the sequence's partial tail. Steps that are ready
-// have pinned the tail itself, so they must end first.
-bool ReplacesTail(const CoreState& state, const EntryState& entry, const Sequence& sequence);
+// True if admission may put a copy in the place of the sequence's partial tail. Steps that are
+// ready have pinned the tail itself, so they must end first.
+bool ReplacesTail(const CoreState& state, const Step& step, const EntryState& entry,
+                  const Sequence& sequence);
 
 // True if admission would take no new block: every append fits behind a tail that the sequence may
 // write in place.

@@ -55,7 +55,7 @@ bool MayStart(CoreState& s, const Step& step) {
   bool may = true;
   ForEachEntry(s, step, [&](const EntryState& entry, const Sequence& sequence) {
     if (sequence.busy > 0 || sequence.cut_blocks != kNotCut) may = false;
-    if (sequence.steps_ready > 0 && ReplacesTail(s, entry, sequence)) may = false;
+    if (sequence.steps_ready > 0 && ReplacesTail(s, step, entry, sequence)) may = false;
     if (sequence.deferred > 0 && OlderDeferred(s, entry.sequence, step.age)) may = false;
   });
   return may;

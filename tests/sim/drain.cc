@@ -65,6 +65,8 @@ void World::CheckRoom(const RoomRefusal& refusal) const {
   const uint64_t runs_kept = limits_.durable_blocks_max + 2;
   const uint64_t blocks_nvme = runs > runs_kept ? runs - runs_kept : 0;
   if ((refusal.blocks_needed + 1) * groups > limits_.frames_max[0]) return;
+  // What a SPLIT step has pinned in host memory cannot make way for what must leave HBM.
+  if (refusal.split && refusal.blocks_needed * groups + 2 > limits_.frames_max[1]) return;
   if ((open.size() + refusal.blocks_needed + 2) * groups > memory) return;
   if ((live.size() + refusal.blocks_new + 2) * groups > memory + blocks_nvme * groups) return;
   Fail(absl::StrCat("a step that needs ", refusal.blocks_needed, " blocks, ", refusal.blocks_new,

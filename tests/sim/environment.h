@@ -98,6 +98,7 @@ struct Tally {
 struct RoomRefusal {
   uint64_t blocks_needed = 0;
   uint64_t blocks_new = 0;
+  bool split = false;
 };
 
 struct Environment {
