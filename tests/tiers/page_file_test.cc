@@ -35,7 +35,8 @@ class PageFileTest : public ::testing::Test {
             .geometry = testing::SmallGeometry(),
             .model_fingerprint = "llama-8b",
             .frames = 64,
-            .incarnation = incarnation};
+            .incarnation = incarnation,
+            .lock_wait_ms = 0};
   }
   std::unique_ptr<PageFile> MustOpen(const PageFile::Options& options) const {
     auto file = PageFile::Open(options);

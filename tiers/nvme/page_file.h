@@ -48,7 +48,7 @@ class PageFile final : public DataFlusher {
     uint64_t incarnation = 0;       // Random per start; first half of this daemon's stamps.
     DirectIo direct_io = DirectIo::kTry;
     // How long to wait for the lock: the writes of a daemon that was killed may still be landing.
-    uint32_t lock_wait_ms = 0;
+    uint32_t lock_wait_ms = 2000;
   };
 
   static absl::StatusOr<std::unique_ptr<PageFile>> Open(const Options& options);
