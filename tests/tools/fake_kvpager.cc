@@ -11,6 +11,7 @@
 #include "engine_plugin/kvpager.h"
 #include "memmgr/base/check.h"
 #include "memmgr/base/geometry.h"
+#include "tools/kvpager-replay/random.h"
 
 struct kvp_client {
   std::string name_space;
@@ -312,6 +313,17 @@ kvp_status kvp_step_end(kvp_step* step, int32_t keep) {
   if (keep == KVP_STEP_KEEP) sequence.tokens += step->entry.append_tokens;
   kvpager::replay::Shrink(sequence, sequence.tokens);
   return KVP_OK;
+}
+
+// Not a digest, but it tells chains apart.
+void kvp_hash_block(const kvp_block_key* parent, const uint32_t* tokens, size_t num_tokens,
+                    kvp_block_key* key) {
+  uint64_t words[4] = {1, 2, 3, 4};
+  if (parent != nullptr) std::memcpy(words, parent->bytes, sizeof words);
+  for (size_t i = 0; i < num_tokens; ++i) {
+    for (uint64_t& word : words) word = kvpager::replay::MixTogether(word, tokens[i]);
+  }
+  std::memcpy(key->bytes, words, sizeof words);
 }
 
 }  // extern "C"

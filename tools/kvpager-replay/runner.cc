@@ -308,8 +308,6 @@ absl::Status Runner::PutAside(Lane& lane, RequestRun& run, const absl::Status& s
 }
 
 absl::Status Runner::Reconnect(Lane& lane, const absl::Status& cause) {
-  ++metrics_.reconnects;
-  metrics_.requests_restarted += lane.active.size();
   lane.waiting.clear();
   lane.aside.clear();
   lane.engine.reset();
@@ -335,6 +333,8 @@ absl::Status Runner::Reconnect(Lane& lane, const absl::Status& cause) {
     }
     PauseUs(kReconnectPauseUs);
   }
+  ++metrics_.reconnects;
+  metrics_.requests_restarted += lane.active.size();
   work_.ForgetFrames(lane.engine->pool().frames_hbm);
   progress_ns_ = NowNs();
   return absl::OkStatus();
