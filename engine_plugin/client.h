@@ -42,7 +42,7 @@
 
 namespace kvpager::engine {
 
-inline constexpr size_t kStepsOpenMax = 256;
+inline constexpr size_t kStepsOpenMax = 128;  // So that their begins leave room for other requests.
 
 struct ClientOptions {
   std::string socket_path;  // Empty: ClientSocketPath().

@@ -198,9 +198,6 @@ void Client::HandlePostedError(const Arrival& arrival) {
     case MessageType::kPrefetch:
       if (prefetch_error_.ok()) prefetch_error_ = WithPrefix("an earlier prefetch: ", status);
       return;
-    case MessageType::kStepEnd:
-      Die(WithPrefix("the daemon does not know a step that was ready: ", status)).IgnoreError();
-      return;
     case MessageType::kTruncate:
       if (sequence == nullptr || sequence->cut_tokens <= arrival.pending.tokens) return;
       [[fallthrough]];

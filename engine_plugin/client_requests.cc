@@ -104,6 +104,7 @@ absl::Status Client::PostClose(uint64_t id) {
 absl::Status Client::PostStepEnd(Ticket ended) {
   Pending pending;
   pending.urgent = true;
+  pending.unanswered = true;
   const wire::Ticket ticket = ToWire(ended);
   auto& builder = exchange_.builder();
   return exchange_.Queue(wire::CreateStepEndRequest(builder, &ticket), pending).status();

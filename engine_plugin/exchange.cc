@@ -54,22 +54,22 @@ Answer ToAnswer(const wire::Answer& answer) {
 
 }  // namespace
 
-absl::StatusOr<uint64_t> Exchange::Enqueue(MessageBytes bytes, const Pending& pending) {
-  const uint64_t request = ++request_newest_;
+absl::StatusOr<uint64_t> Exchange::Enqueue(uint64_t request, MessageBytes bytes,
+                                           const Pending& pending) {
   outbox_.push_back(Unsent{request, pending.urgent, std::move(bytes)});
   if (pending.urgent) ++outbox_urgent_count_;
-  pending_.emplace(request, pending);
+  if (request != 0) pending_.emplace(request, pending);
   KVP_RETURN_IF_ERROR(Flush());
   return request;
 }
 
 std::deque<Exchange::Unsent>::iterator Exchange::NextToSend() {
   if (outbox_.empty()) return outbox_.end();
-  const size_t sent_count = pending_.size() - outbox_.size();
-  if (sent_count < kUnansweredMax) return outbox_.begin();
-  if (sent_count >= kUnansweredUrgentMax || outbox_urgent_count_ == 0) return outbox_.end();
-  return std::find_if(outbox_.begin(), outbox_.end(),
-                      [](const Unsent& unsent) { return unsent.urgent; });
+  if (sent_count_ < kUnansweredMax) return outbox_.begin();
+  if (outbox_urgent_count_ == 0) return outbox_.end();
+  return std::find_if(outbox_.begin(), outbox_.end(), [this](const Unsent& unsent) {
+    return unsent.urgent && (unsent.request == 0 || sent_count_ < kUnansweredUrgentMax);
+  });
 }
 
 absl::Status Exchange::Flush() {
@@ -78,6 +78,7 @@ absl::Status Exchange::Flush() {
     if (absl::IsDeadlineExceeded(sent)) return absl::OkStatus();  // Full: a later flush goes on.
     KVP_RETURN_IF_ERROR(sent);
     if (next->urgent) --outbox_urgent_count_;
+    if (next->request != 0) ++sent_count_;
     outbox_.erase(next);
   }
   return absl::OkStatus();
@@ -108,6 +109,7 @@ absl::StatusOr<Arrival> Exchange::Decode() {
     return Unreadable(absl::InvalidArgumentError(
         absl::StrCat("an answer to request ", arrival.request, ", which waits for none")));
   }
+  --sent_count_;
   arrival.pending = found->second;
   pending_.erase(found);
   return arrival;

@@ -5,7 +5,7 @@
 //
 // Requests go out in the order they were queued, with one exception: *urgent* ones, which let steps
 // go (StepEnd, StepCancel), pass those that wait for room. Otherwise requests that the daemon
-// defers until a step ends could keep that very end from being sent.
+// defers until a step ends could keep that very end from being sent. A StepEnd wants no answer.
 //
 // Ownership: borrows the link. Thread-safety: one thread at a time. Errors: kUnavailable the daemon
 // is gone or sent something that cannot be read; this is final.
@@ -32,8 +32,9 @@
 
 namespace kvpager::engine {
 
-inline constexpr size_t kUnansweredMax = 256;        // Beside urgent requests.
-inline constexpr size_t kUnansweredUrgentMax = 512;  // All together; below the high-water mark.
+// Below limits.requests of the daemon, which is 256 unless somebody changes it.
+inline constexpr size_t kUnansweredMax = 192;        // Beside urgent requests.
+inline constexpr size_t kUnansweredUrgentMax = 240;  // All together.
 
 // What is now at and after `block_position` of a sequence.
 struct SequenceUpdate {
@@ -60,8 +61,9 @@ struct Pending {
   uint64_t tokens = 0;    // Truncate: what was asked for.
   Step* step = nullptr;   // StepBegin.
   bool urgent = false;
-  bool awaited = false;    // Somebody fetches the answer.
-  bool abandoned = false;  // Whoever waited for it gave up.
+  bool unanswered = false;  // No answer is wanted: none comes, whatever happens.
+  bool awaited = false;     // Somebody fetches the answer.
+  bool abandoned = false;   // Whoever waited for it gave up.
 };
 
 struct Arrival {
@@ -81,15 +83,16 @@ class Exchange {
   }
 
   // Queues a request whose body was made with builder(), sends what may be sent, and returns its
-  // number. kInvalidArgument if it is too large for a message; nothing was queued then.
+  // number (0 if no answer is wanted). kInvalidArgument if it is too large for a message; nothing
+  // was queued then.
   template <typename Table>
   absl::StatusOr<uint64_t> Queue(flatbuffers::Offset<Table> root, Pending pending) {
     pending.type = kMessageTypeOf<Table>;
     MessageBytes bytes;
-    absl::Status encoded =
-        EncodeMessage<Table>(request_newest_ + 1, link_.session(), builder_, root, bytes);
+    const uint64_t request = pending.unanswered ? 0 : ++request_newest_;
+    absl::Status encoded = EncodeMessage<Table>(request, link_.session(), builder_, root, bytes);
     if (!encoded.ok()) return encoded;
-    return Enqueue(std::move(bytes), pending);
+    return Enqueue(request, std::move(bytes), pending);
   }
 
   // Sends what may be sent now; never waits.
@@ -109,7 +112,7 @@ class Exchange {
     MessageBytes bytes;
   };
 
-  absl::StatusOr<uint64_t> Enqueue(MessageBytes bytes, const Pending& pending);
+  absl::StatusOr<uint64_t> Enqueue(uint64_t request, MessageBytes bytes, const Pending& pending);
   // The unsent request that may go now, or end().
   std::deque<Unsent>::iterator NextToSend();
   absl::StatusOr<Arrival> Decode();
@@ -118,6 +121,7 @@ class Exchange {
   flatbuffers::FlatBufferBuilder builder_{4096};
   std::deque<Unsent> outbox_;
   size_t outbox_urgent_count_ = 0;
+  size_t sent_count_ = 0;                          // Whose answers are to come.
   std::unordered_map<uint64_t, Pending> pending_;  // Unsent ones included.
   uint64_t request_newest_ = 0;
   MessageBytes received_;

@@ -20,7 +20,11 @@
  * Conventions
  *   Errors       Every call that can fail returns kvp_status; the numbers are the canonical codes
  *                of absl::StatusCode. kvp_client_error gives the text for a person. A failed call
- *                changes nothing, unless its comment says otherwise.
+ *                changes nothing, unless its comment says otherwise. Some calls are posted: they do
+ *                not wait for the daemon (truncate, name, suspend, close, prefetch, step end). What
+ *                it answers is reported by the next call on the same sequence that can fail for it;
+ *                that call then does nothing else. An error of a prefetch is reported by the next
+ *                prefetch. After KVP_UNAVAILABLE every call on the client returns the same.
  *   Ownership    Handles are made by *_open / *_begin and freed by *_close / *_end, once. Pointers
  *                that a call hands out belong to the library; its comment says for how long.
  *   Threads      One client, with its sequences and steps, is used by one thread at a time. Several
@@ -167,7 +171,9 @@ KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_seq_open(kvp_client* client, const kvp_
                                                   size_t num_keys, kvp_seq* seq, kvp_reuse* reuse);
 
 /* Opens a sequence with the contents of `parent`: blocks are shared; a partial tail is copied when
- * one of the two appends. Allowed while `parent` is in a step. */
+ * one of the two appends. Allowed while `parent` is in a step; if that step appends, the child has
+ * the new tokens as far as the step keeps them, and can be used when the step has ended
+ * (KVP_FAILED_PRECONDITION until then). */
 KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_seq_fork(kvp_client* client, kvp_seq parent,
                                                   kvp_seq* child);
 
@@ -177,13 +183,16 @@ enum {
 
 /* Names the full blocks [first_block, first_block + num_keys), so that they outlive the sequence
  * and a later kvp_seq_open can find them. A block without a name goes with its last sequence.
- * Without KVP_NAME_DURABLE the call is posted: it does not wait. With it, timeout_us applies. */
+ * Without KVP_NAME_DURABLE the call is posted; blocks that an open step still writes are named when
+ * that step has ended with keep. With it, timeout_us applies, and no open step may be writing them.
+ */
 KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_seq_name(kvp_client* client, kvp_seq seq,
                                                   uint32_t first_block, const kvp_block_key* keys,
                                                   size_t num_keys, uint32_t flags,
                                                   uint64_t timeout_us);
 
-/* Drops the tokens at and after `tokens`, as after a rejected speculation. */
+/* Drops the tokens at and after `tokens`, as after a rejected speculation; what is left is no
+ * longer a draft. Posted. */
 KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_seq_truncate(kvp_client* client, kvp_seq seq,
                                                       uint64_t tokens);
 
@@ -217,7 +226,8 @@ KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_prefetch_keys(kvp_client* client,
  * they have moved. */
 KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_seq_evict(kvp_client* client, kvp_seq seq, int32_t tier);
 
-/* Frees the handle. KVP_FAILED_PRECONDITION while `seq` is in a step of this client. */
+/* Frees the handle. KVP_FAILED_PRECONDITION while `seq` is in a step of this client; after any
+ * other error, which is that of an earlier posted call, the handle is freed all the same. */
 KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_seq_close(kvp_client* client, kvp_seq seq);
 
 /* ---- Steps ----------------------------------------------------------------------------------- */
@@ -303,15 +313,17 @@ enum { KVP_STEP_KEEP = 0, KVP_STEP_DISCARD = 1 };
 
 /* Ends the step: keeps the new tokens, or forgets them. Frees `step` whatever it returns. By this
  * call the caller promises that no kernel that reads or writes these pages is still running; the
- * daemon may reuse them at once. Steps of one lane end in order (KVP_FAILED_PRECONDITION
- * otherwise). A step that is not ready may be ended too (with discard), which cancels it. Discard
- * drops the tokens of later open steps of the same sequences with it. */
+ * daemon may reuse them at once. Steps of one lane end in order (KVP_FAILED_PRECONDITION otherwise:
+ * the step is discarded when its turn comes). A step that is not ready may be ended too (with
+ * discard), which cancels it. Discard drops the tokens of later open steps of the same sequences
+ * with it. */
 KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_step_end(kvp_step* step, int32_t keep_or_discard);
 
 /* ---- Helpers --------------------------------------------------------------------------------- */
 
 /* The key of a block from the key of the block before it (NULL: the first) and its tokens: SHA-256
- * over parent, count and tokens, little-endian. For engines that have no digest of their own. */
+ * over the parent's 32 bytes (NULL: zeros), the number of tokens as 64 bits and the tokens as 32
+ * bits each, little-endian. For engines that have no digest of their own. */
 KVP_EXPORT void kvp_hash_block(const kvp_block_key* parent, const uint32_t* tokens,
                                size_t num_tokens, kvp_block_key* key);
 

@@ -207,8 +207,8 @@ TEST_F(ArgumentsTest, TooManyOpenStepsAreRefused) {
   Attach();
   const kvp_seq seq = OpenSequence();
   std::vector<kvp_step*> steps;
-  for (size_t i = 0; i < 256; ++i) steps.push_back(Begin({Entry(seq, 0)}));
-  ExpectRefused(TryBegin({Entry(seq, 0)}), "256 steps of this client are open",
+  for (size_t i = 0; i < 128; ++i) steps.push_back(Begin({Entry(seq, 0)}));
+  ExpectRefused(TryBegin({Entry(seq, 0)}), "128 steps of this client are open",
                 KVP_RESOURCE_EXHAUSTED);
   for (kvp_step* step : steps) EXPECT_EQ(kvp_step_end(step, KVP_STEP_DISCARD), KVP_OK) << Error();
   Barrier();

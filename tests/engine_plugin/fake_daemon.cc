@@ -271,7 +271,8 @@ void FakeDaemon::Handle(const IncomingMessage& message) {
     return;
   }
   if (view->type() == MessageType::kStepCancel) return StepCancel(message, *view);
-  Answer(message.peer, view->header().request, Execute(*view));
+  const Reply reply = Execute(*view);
+  if (view->header().request != 0) Answer(message.peer, view->header().request, reply);
 }
 
 FakeDaemon::Reply FakeDaemon::Execute(const MessageView& message) {

@@ -298,7 +298,7 @@ TEST_F(SequencesTest, TheEndOfAStepPassesRequestsThatWaitForIt) {
     status = kvp_seq_truncate(client_, seq, 4);  // The daemon defers each until the step ends.
   }
   EXPECT_EQ(status, KVP_RESOURCE_EXHAUSTED);
-  EXPECT_GT(posted, 256);
+  EXPECT_GT(posted, 192);
   EXPECT_THAT(Error(), HasSubstr("end the steps they wait for"));
   ASSERT_EQ(kvp_step_end(step, KVP_STEP_KEEP), KVP_OK) << Error();
   ExpectRows(seq, Origins(4, 1));
