@@ -234,6 +234,7 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
     const std::string shown = info.default_text.empty() ? "\"\"" : std::string(info.default_text);
     app.add_option("--" + std::string(info.name), texts[KeyIndex(info.key)], std::string(info.help))
         ->type_name("[" + shown + "]")
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
         ->group("Keys (also in the file, and as KVPAGER_HBM_SIZE etc.)");
   }
   app.allow_extras();
