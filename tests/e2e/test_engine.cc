@@ -77,6 +77,14 @@ void TestEngine::Close() {
 }
 
 Served TestEngine::Serve(uint64_t prompt, uint32_t blocks, uint32_t flags) {
+  return ServeOne(prompt, blocks, flags, /*evict=*/false);
+}
+
+Served TestEngine::ServeAndEvict(uint64_t prompt, uint32_t blocks) {
+  return ServeOne(prompt, blocks, 0, /*evict=*/true);
+}
+
+Served TestEngine::ServeOne(uint64_t prompt, uint32_t blocks, uint32_t flags, bool evict) {
   Served served;
   const std::vector<kvp_block_key> keys = KeysOf(prompt, blocks, options_.page_tokens);
   kvp_seq sequence = 0;
@@ -89,6 +97,9 @@ Served TestEngine::Serve(uint64_t prompt, uint32_t blocks, uint32_t flags) {
   if (served.status == KVP_OK) {
     served.status =
         Note(kvp_seq_name(client_, sequence, 0, keys.data(), keys.size(), flags, kStepTimeoutUs));
+  }
+  if (served.status == KVP_OK && evict) {
+    served.status = Note(kvp_seq_evict(client_, sequence, KVP_TIER_NVME));
   }
   // Whatever happened: the handle goes. Its own failure tells nothing new.
   static_cast<void>(kvp_seq_close(client_, sequence) == KVP_OK);

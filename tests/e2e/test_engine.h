@@ -46,10 +46,14 @@ class TestEngine {
   // when it is named, with `flags` KVP_NAME_DURABLE when that is durable.
   Served Serve(uint64_t prompt, uint32_t blocks, uint32_t flags);
 
+  // The same, and then moves the prompt's pages down to NVMe before it lets go of them.
+  Served ServeAndEvict(uint64_t prompt, uint32_t blocks);
+
   const std::string& error() const { return error_; }
 
  private:
   kvp_status Note(kvp_status status);
+  Served ServeOne(uint64_t prompt, uint32_t blocks, uint32_t flags, bool evict);
   kvp_status Forward(kvp_seq sequence, uint64_t prompt, uint32_t blocks, Served& served);
   kvp_status CheckAndFill(kvp_step* step, uint64_t prompt, uint32_t blocks, Served& served);
 

@@ -133,19 +133,22 @@ std::string WriteTrace(const TemporaryDirectory& directory, const std::string& n
                        const TraceShape& shape) {
   std::string text;
   uint64_t timestamp_ms = 0;
-  for (uint32_t turn = 0; turn < shape.turns; ++turn) {
+  const auto add = [&](uint32_t session, uint32_t turn) {
+    const uint64_t first = shape.block_first + uint64_t{session} * shape.turns * shape.turn_blocks;
+    const uint64_t count = uint64_t{turn + 1} * shape.turn_blocks;
+    nlohmann::json hashes = nlohmann::json::array();
+    for (uint64_t i = 0; i < count; ++i) hashes.push_back(first + i);
+    const nlohmann::json line = {{"timestamp", timestamp_ms},
+                                 {"input_length", count * 512},
+                                 {"output_length", 64},
+                                 {"hash_ids", hashes}};
+    absl::StrAppend(&text, line.dump(), "\n");
+    timestamp_ms += 50;
+  };
+  for (uint32_t turn = 0; turn < shape.turns; turn += 2) {
     for (uint32_t session = 0; session < shape.sessions; ++session) {
-      const uint64_t first =
-          shape.block_first + uint64_t{session} * shape.turns * shape.turn_blocks;
-      const uint64_t count = uint64_t{turn + 1} * shape.turn_blocks;
-      nlohmann::json hashes = nlohmann::json::array();
-      for (uint64_t i = 0; i < count; ++i) hashes.push_back(first + i);
-      const nlohmann::json line = {{"timestamp", timestamp_ms},
-                                   {"input_length", count * 512},
-                                   {"output_length", 64},
-                                   {"hash_ids", hashes}};
-      absl::StrAppend(&text, line.dump(), "\n");
-      timestamp_ms += 50;
+      add(session, turn);
+      if (turn + 1 < shape.turns) add(session, turn + 1);
     }
   }
   const std::string path = directory.File(name);

@@ -96,8 +96,9 @@ ReplayResult FinishReplay(const TemporaryDirectory& directory, const ReplayOptio
                           Process& process);
 ReplayResult RunReplay(const TemporaryDirectory& directory, const ReplayOptions& options);
 
-// A trace of `sessions` conversations of `turns` requests each, taking turns; every request repeats
-// the blocks of the one before and adds `turn_blocks`. Writes it and returns the path.
+// A trace of `sessions` conversations of `turns` requests each, which take turns, two requests at a
+// time; every request repeats the blocks of the one before and adds `turn_blocks`. Writes it and
+// returns the path.
 struct TraceShape {
   uint32_t sessions = 12;
   uint32_t turns = 5;
