@@ -4,7 +4,7 @@
 
 #include "tiers/catalogue/catalogue.h"
 
-#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <condition_variable>
@@ -110,6 +110,14 @@ class RocksdbCatalogueTest : public ::testing::Test {
     return *std::move(catalogue);
   }
 
+  // Another process opens the catalogue, writes durable entries and kills itself.
+  int RunOwner(const char* count) const {
+    return testing::RunInChild([&] {
+      execl(KVP_CATALOGUE_OWNER, KVP_CATALOGUE_OWNER, path_.c_str(), count, nullptr);
+      return 1;
+    });
+  }
+
   testing::TempFolder folder_;
   std::string path_ = folder_.File("catalogue");
 };
@@ -205,19 +213,7 @@ TEST_F(RocksdbCatalogueTest, DropsAndCountsHintsWhenTheQueueIsFull) {
 }
 
 TEST_F(RocksdbCatalogueTest, KeepsWhatItAnsweredOverAKill) {
-  const int status = testing::RunInChild([&] {
-    const auto catalogue = OpenRocksdbCatalogue(Options());
-    KVP_CHILD_CHECK(catalogue.ok());
-    for (uint32_t key = 1; key <= 50; ++key) {
-      (*catalogue)->Submit(std::vector<CatalogueWrite>{Put(key, key, Op(key))});
-    }
-    std::vector<Completion> completions = Await(**catalogue, 50);
-    for (const Completion& completion : completions) {
-      KVP_CHILD_CHECK(completion.outcome == Outcome::kOk);
-    }
-    kill(getpid(), SIGKILL);
-    return 1;
-  });
+  const int status = RunOwner("50");
   ASSERT_TRUE(WIFSIGNALED(status));
   const auto catalogue = MustOpen();
   EXPECT_FALSE(catalogue->created());
@@ -229,12 +225,7 @@ TEST_F(RocksdbCatalogueTest, KeepsWhatItAnsweredOverAKill) {
 
 TEST_F(RocksdbCatalogueTest, ForgetsThatItWasCleanWhenItsOwnerIsKilled) {
   ASSERT_TRUE(MustOpen()->CloseClean().ok());
-  const int status = testing::RunInChild([&] {
-    const auto catalogue = OpenRocksdbCatalogue(Options());
-    KVP_CHILD_CHECK(catalogue.ok() && (*catalogue)->was_clean());
-    kill(getpid(), SIGKILL);
-    return 1;
-  });
+  const int status = RunOwner("0");
   ASSERT_TRUE(WIFSIGNALED(status));
   EXPECT_FALSE(MustOpen()->was_clean());
 }
