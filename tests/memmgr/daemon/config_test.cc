@@ -86,7 +86,7 @@ TEST_F(ConfigTest, WithoutAnyConfigurationEverythingHasAValue) {
   EXPECT_EQ(config.socket_mode, 0600u);
   EXPECT_EQ(config.pool.admission, Admission::kSecondTouch);
   EXPECT_EQ(config.pool.free_hbm.low_permille, 20u);
-  EXPECT_EQ(config.pool.clean_host.high_permille, 250u);
+  EXPECT_EQ(config.pool.clean_host.high_permille, 850u);
   EXPECT_EQ(config.pool.durable_permille, 500u);
 }
 
@@ -214,7 +214,7 @@ TEST_F(ConfigTest, WatermarksMustBeInOrder) {
   EXPECT_THAT(Refusal({"--policy.host_clean_high=0.1"}), HasSubstr("policy.host_clean_low"));
   EXPECT_THAT(Refusal({"--policy.host_clean_high=150%"}), HasSubstr("at most 1"));
   EXPECT_THAT(Refusal({"--policy.host_clean_high=most"}), HasSubstr("is not a share"));
-  EXPECT_EQ(ReadOrDie({"--policy.host_clean_high=30%"}).pool.clean_host.high_permille, 300u);
+  EXPECT_EQ(ReadOrDie({"--policy.host_clean_high=90%"}).pool.clean_host.high_permille, 900u);
 }
 
 TEST_F(ConfigTest, UnknownKeysAreRefusedWithTheLikelyOne) {
