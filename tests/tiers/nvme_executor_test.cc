@@ -283,9 +283,9 @@ int RoundTripInChild(Rig& rig) {
 }
 
 TEST(NvmeExecutor, WorksWithLittleMemlockAndSaysSo) {
-  const int status = testing::RunInChild([] {
-    Rig rig(NvmeBackend::kThreads, 1024);  // 12 MiB.
-    rig.executor.reset();
+  Rig rig(NvmeBackend::kThreads, 1024);  // 12 MiB. The parent removes its files.
+  rig.executor.reset();                  // No threads at the fork.
+  const int status = testing::RunInChild([&rig] {
     const struct rlimit limit { .rlim_cur = 8 * kMiB, .rlim_max = 8 * kMiB };
     KVP_CHILD_CHECK(setrlimit(RLIMIT_MEMLOCK, &limit) == 0);
     if (geteuid() == 0) {  // Root may lock as much as it likes.
