@@ -130,7 +130,9 @@ absl::Status Pool::Restore() {
   if (page_file_->was_clean() && catalogue_->was_clean()) {
     plan = TrustCatalogue(entries);
   } else if (!page_file_->created() || !entries.empty()) {
-    LogWarning("the last stop was not clean: reading the headers of the data file");
+    LogWarning(
+        "the catalogue may be behind (the last stop was not clean): reading the headers of the "
+        "data file");
     KVP_ASSIGN_OR_RETURN(const ScanResult scan, ScanHeaders(*page_file_));
     plan = TrustHeaders(entries, scan.blocks);
     restored_.scanned = scan.blocks.size();
