@@ -4,6 +4,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,7 +17,7 @@
 struct kvp_client {
   std::string name_space;
   bool dead = false;
-  std::map<kvp_seq, std::vector<kvp_step*>> steps;
+  std::set<kvp_step*> steps;  // Open; closing the client frees them.
 };
 
 namespace kvpager::replay {
@@ -140,7 +141,11 @@ kvp_status kvp_client_open(const kvp_client_options* options, kvp_client** clien
   *client = new kvp_client{options->name_space, false, {}};
   return KVP_OK;
 }
-void kvp_client_close(kvp_client* client) { delete client; }
+void kvp_client_close(kvp_client* client) {
+  if (client == nullptr) return;
+  for (kvp_step* step : client->steps) delete step;
+  delete client;
+}
 const char* kvp_client_error(const kvp_client*) { return "a fault that the test asked for"; }
 const char* kvp_last_error(void) { return "nobody is there"; }
 
@@ -247,6 +252,7 @@ kvp_status kvp_step_begin(kvp_client* client, const kvp_step_options*, const kvp
   if (g_pool.faults.move_pages) kvpager::replay::MovePages(sequence);
   ++g_pool.counts.steps_open;
   *step = new kvp_step{client, *entry, false, {}, {}, {0, 0}, 0};
+  client->steps.insert(*step);
   return KVP_OK;
 }
 
@@ -305,7 +311,8 @@ kvp_status kvp_step_get_times(kvp_step*, kvp_step_times* times) {
 }
 
 kvp_status kvp_step_end(kvp_step* step, int32_t keep) {
-  std::unique_ptr<kvp_step> owned(step);
+  const std::unique_ptr<kvp_step> owned(step);
+  step->client->steps.erase(step);
   if (step->client->dead) return KVP_UNAVAILABLE;
   --g_pool.counts.steps_open;
   FakeSequence& sequence = g_pool.sequences[step->entry.seq];
