@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "memmgr/core/step_queue.h"
+
 namespace kvpager {
 namespace {
 
@@ -19,11 +21,32 @@ bool SoleCopy(CoreState& s, PageIndex page) {
   return true;
 }
 
+enum class HbmUse : uint8_t { kNone, kCopied, kWritten };
+
+// What the step does in HBM with the block at hand, there or at another of its places: a tail that
+// one entry reads may be written, or copied, for another.
+HbmUse UseInHbm(CoreState& s, const Step& step, const StepPages& at) {
+  if (at.writes()) return HbmUse::kWritten;
+  if (at.is_tail_source()) return HbmUse::kCopied;
+  const BlockIndex index = at.block();
+  const Block& block = s.blocks.block(index);
+  if (block.references < 2) return HbmUse::kNone;
+  if (block.phase == BlockPhase::kSealed && step.split_slot == kNoSlot) return HbmUse::kNone;
+  HbmUse use = HbmUse::kNone;
+  ForEachEntry(s, step, [&](const EntryState& entry, const Sequence& sequence) {
+    if (entry.tail_source == index) use = std::max(use, HbmUse::kCopied);
+    if (entry.write_first >= sequence.blocks) return;
+    if (s.sequences.At(sequence, entry.write_first) == index) use = HbmUse::kWritten;
+  });
+  return use;
+}
+
 }  // namespace
 
 bool PinIfThere(CoreState& s, Step& step, const StepPages& at, uint16_t count) {
   const PageIndex page = at.page();
-  const bool split = step.split_slot != kNoSlot && !at.writes() && !at.is_tail_source();
+  const HbmUse use = UseInHbm(s, step, at);
+  const bool split = step.split_slot != kNoSlot && use == HbmUse::kNone;
   if (split && PinnedInHost(s, step, page)) {
     s.blocks.Pin(page, Tier::kHost, count);
     return true;
@@ -33,7 +56,7 @@ bool PinIfThere(CoreState& s, Step& step, const StepPages& at, uint16_t count) {
     ++s.metrics.rescued_pages;
   }
   if (s.blocks.page(page).copy(Tier::kHbm).valid()) {
-    if (at.writes() && !SoleCopy(s, page)) return false;
+    if (use == HbmUse::kWritten && !SoleCopy(s, page)) return false;
     s.blocks.Pin(page, Tier::kHbm, count);
     return true;
   }
