@@ -47,6 +47,7 @@ Report ReadReport(const std::string& path) {
   report.pages_mismatched = number(json, "pages_mismatched");
   report.steps = number(json, "steps");
   report.nvme_written_bytes = number(json, "nvme_written_bytes");
+  report.injected = number(json, "injected_host") + number(json, "injected_nvme");
   return report;
 }
 

@@ -71,6 +71,7 @@ struct Report {
   uint64_t pages_mismatched = 0;
   uint64_t steps = 0;
   uint64_t nvme_written_bytes = 0;
+  uint64_t injected = 0;  // Flips that reached host frames or the NVMe file.
 
   uint64_t hits() const { return hit_hbm + hit_host + hit_nvme; }
 };

@@ -160,6 +160,15 @@ TEST(Tree, EverySourceFileIsInACMakeList) {
               ElementsAre(HasSubstr("ipc/ire.cc: is in no"), HasSubstr("ipc/old.cc: is in no")));
 }
 
+TEST(Tree, ALoopOverNamesListsTheirTests) {
+  const std::vector<SourceFile> lists = {
+      {"tests/ipc/CMakeLists.txt",
+       "foreach(name wire attach)\n  kvp_test(SRCS ${name}_test.cc)\n"}};
+  EXPECT_THAT(Sentences(CheckTree({{"tests/ipc/wire_test.cc", ""}}, lists, {})), IsEmpty());
+  EXPECT_THAT(Sentences(CheckTree({{"tests/ipc/other_test.cc", ""}}, lists, {})),
+              ElementsAre(HasSubstr("other_test.cc: is in no")));
+}
+
 TEST(Tree, EverySourceFileOfTheCoreHasATest) {
   const std::vector<SourceFile> lists = {
       {"memmgr/core/CMakeLists.txt", "planner.cc"},

@@ -15,12 +15,27 @@ namespace {
 
 std::string_view FolderOf(std::string_view path) { return path.substr(0, path.rfind('/')); }
 
+// foreach(name one two) ... ${name}_test.cc: names one_test.cc.
+bool IsInLoop(std::string_view relative, const SourceFile& list) {
+  constexpr std::string_view kSuffix = "_test.cc";
+  if (!relative.ends_with(kSuffix)) return false;
+  const std::string_view stem = relative.substr(0, relative.size() - kSuffix.size());
+  bool in_loop = false;
+  bool used = false;
+  for (const std::string& line : list.lines) {
+    in_loop = in_loop || (line.starts_with("foreach(") && HasToken(line, stem));
+    used = used || line.find("}_test.cc") != std::string::npos;
+  }
+  return in_loop && used;
+}
+
 // True if a CMakeLists.txt in the folder of `path`, or in one above it, names it.
 bool IsListed(std::string_view path, const std::vector<SourceFile>& lists) {
   return std::any_of(lists.begin(), lists.end(), [&](const SourceFile& list) {
     const std::string_view folder = FolderOf(list.path);
     if (!path.starts_with(absl::StrCat(std::string(folder), "/"))) return false;
     const std::string_view relative = path.substr(folder.size() + 1);
+    if (IsInLoop(relative, list)) return true;
     return std::any_of(list.lines.begin(), list.lines.end(), [&](const std::string& line) {
       return HasToken(std::string_view(line).substr(0, line.find('#')), relative);
     });
