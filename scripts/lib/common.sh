@@ -32,6 +32,8 @@ choose_build_root() {
     [ -O "$build_root" ] || die "$build_root belongs to somebody else; set KVPAGER_BUILD_DIR"
     say "$root/build is not writable for $(id -un 2>/dev/null || id -u): building in $build_root"
   fi
+  # Two checkouts of one state share what is compiled.
+  export CCACHE_BASEDIR=${CCACHE_BASEDIR:-$root} CCACHE_NOHASHDIR=1
   if [ -z "${CCACHE_DIR:-}" ] && { [ -z "${HOME:-}" ] || [ ! -w "${HOME:-}" ]; }; then
     export CCACHE_DIR=$build_root/ccache  # ccache insists on a home otherwise.
   fi
