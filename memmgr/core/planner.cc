@@ -67,11 +67,14 @@ void DescribeRun(const CoreState& s, BlockIndex index, CopyOp& op) {
   if (!parent.is_none()) op.parent_key = s.blocks.block(parent).key;
 }
 
-// Gives the block a run, taking another block's if all are in use.
-bool TakeRun(CoreState& s, BlockIndex index) {
+// Gives the block a run, taking another block's if all are in use. In the background only a colder
+// block's: else two blocks would take each other's run for ever.
+bool TakeRun(CoreState& s, BlockIndex index, Urgency urgency) {
   if (s.blocks.runs_free() == 0) {
     const VictimNvme victim = FindVictimNvme(s, Reach::kNear);
     if (victim.block.is_none() || victim.block == index) return false;
+    const bool colder = s.blocks.block(victim.block).last_use < s.blocks.block(index).last_use;
+    if (urgency == Urgency::kBackground && !colder) return false;
     if (victim.discard) {
       ++s.metrics.evicted_dropped_pages[TierIndex(Tier::kNvme)];
       Discard(s, victim.block);
@@ -144,7 +147,7 @@ bool Demote(CoreState& s, PageIndex page, Urgency urgency, Demotion kind) {
   return true;
 }
 
-bool WriteOut(CoreState& s, PageIndex page) {
+bool WriteOut(CoreState& s, PageIndex page, Urgency urgency) {
   const Page& row = s.blocks.page(page);
   KVP_CHECK(row.copy(Tier::kHost).valid());
   KVP_CHECK(row.copy(Tier::kNvme).absent());
@@ -154,7 +157,7 @@ bool WriteOut(CoreState& s, PageIndex page) {
   if (s.blocks.block(index).rewrite) return false;  // Not into the run that it is leaving.
   if (!s.operations.HasRoom(Channel::kHostToNvme)) return false;
   s.blocks.AddReader(page, Tier::kHost);
-  if (s.blocks.block(index).nvme_first.is_none() && !TakeRun(s, index)) {
+  if (s.blocks.block(index).nvme_first.is_none() && !TakeRun(s, index, urgency)) {
     s.blocks.RemoveReader(page, Tier::kHost);
     return false;
   }

@@ -38,7 +38,7 @@ enum class Demotion : uint8_t { kCopy, kMove, kSwap };
 bool Demote(CoreState& state, PageIndex page, Urgency urgency, Demotion kind);
 
 // Host -> NVMe. False if there is no run, the channel is full, or writes are backing off.
-bool WriteOut(CoreState& state, PageIndex page);
+bool WriteOut(CoreState& state, PageIndex page, Urgency urgency = Urgency::kDemand);
 
 // HBM -> HBM: the first rows of a tail, for a sequence that appends behind them.
 bool CopyTail(CoreState& state, PageIndex source, PageIndex target);

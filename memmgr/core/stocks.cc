@@ -130,7 +130,7 @@ bool CleanHost(CoreState& s, BlockIndex index) {
     const PageIndex page = s.blocks.page_of(index, group);
     const Page& row = s.blocks.page(page);
     if (!row.copy(Tier::kHost).valid() || !row.copy(Tier::kNvme).absent()) continue;
-    if (!WriteOut(s, page)) return false;
+    if (!WriteOut(s, page, Urgency::kBackground)) return false;
   }
   return true;
 }
