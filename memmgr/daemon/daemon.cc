@@ -1,6 +1,7 @@
 #include "memmgr/daemon/daemon.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -35,6 +36,14 @@ sigset_t StopSignals() {
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
   return signals;
+}
+
+// An engine takes three descriptors: connection, process, lanes.
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) LogWarning("cannot raise the limit on descriptors");
 }
 
 }  // namespace
@@ -181,6 +190,7 @@ Daemon::Daemon(const Config& config, Waiter waiter, DataDirectory directory,
 Daemon::~Daemon() = default;
 
 absl::Status Daemon::Open() {
+  RaiseDescriptorLimit();
   const sigset_t signals = StopSignals();
   signals_.reset(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (signals_.is_none()) {
