@@ -15,7 +15,10 @@ namespace {
 
 using absl::StatusCode;
 
-constexpr uint32_t kBlocksAhead = 256;               // Of a cursor, per input.
+// How far a slot looks ahead of its cursor in one input. With the number of slots this bounds the
+// work (R10), apart from the budget of what steps wait for: a slot that cannot go on must not use
+// that up.
+constexpr uint32_t kPagesAhead = 64;
 constexpr uint64_t kPrefetchNsMax = 10'000'000'000;  // For those without a deadline.
 
 template <typename Row>
@@ -50,8 +53,8 @@ template <typename Visit>
 void Advance(CoreState& s, const Sequence& sequence, uint32_t* position, Visit visit) {
   bool front = true;
   SequenceTable::Walk walk(s.sequences, sequence, *position);
-  for (uint32_t i = 0; i < kBlocksAhead && walk.valid(); ++i, walk.Next()) {
-    if (!s.Spend(s.limits.num_groups)) return;
+  for (uint32_t pages = 0; pages < kPagesAhead && walk.valid(); walk.Next()) {
+    pages += s.limits.num_groups;
     for (uint32_t group = 0; group < s.limits.num_groups; ++group) {
       if (!visit(s.blocks.page_of(walk.block(), group))) front = false;
     }
@@ -83,7 +86,6 @@ void RunPrefetches(CoreState& s) {
       Advance(s, sequence, &row.position,
               [&](PageIndex page) { return PrefetchPage(s, page, row.tier); });
       if (row.position >= sequence.blocks || s.now >= row.deadline) EndPrefetch(s, row);
-      if (s.budget == 0) return;
     }
     below = priority;
     if (priority == 0) return;

@@ -163,7 +163,7 @@ void Pass(CoreState& s, Step& step, bool place, Obstacles& obstacles) {
     const PageIndex page = at.page();
     if (front) step.cursor = at.cursor();
     if (s.blocks.page(page).claims == 0) continue;
-    if (++examined > kWindowPages || !s.Spend()) return;
+    if (++examined > kWindowPages) return;  // Bounds the work, apart from the budget (R10).
     const uint16_t claims = s.blocks.page(page).claims;
     bool pinned = PinIfThere(s, step, at, claims);
     if (!pinned && IsNew(s, page)) {

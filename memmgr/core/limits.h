@@ -42,8 +42,8 @@ struct PoolOptions {
   Watermark free_hbm = {20, 40};
   Watermark clean_hbm = {150, 250};
   Watermark free_host = {20, 40};
-  // Wide: what waits for the NVMe must not be what a step needs the room of. Blocks that are admitted
-  // are written sooner or later; sooner costs nothing.
+  // Wide: what waits for the NVMe must not be what a step needs the room of. Blocks that are
+  // admitted are written sooner or later; sooner costs nothing.
   Watermark clean_host = {600, 850};
   uint64_t incarnation = 1;  // Random per start of the daemon; first half of stamps.
 };
@@ -67,7 +67,7 @@ struct Limits {
   uint32_t keys_per_command_max = 256;  // Open, Extend, Name, Prefetch.
   uint32_t prefetches_max = 64;
   uint32_t evictions_max = 64;
-  uint32_t durable_names_max = 1024;  // Waiting for the flush.
+  uint32_t durable_names_max = 256;  // Waiting for the flush.
   uint32_t durable_blocks_max = 0;
   uint32_t pages_per_input = 4096;  // R10.
   Admission admission = Admission::kSecondTouch;
