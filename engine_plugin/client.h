@@ -78,6 +78,10 @@ class Client {
  public:
   static absl::StatusOr<std::unique_ptr<Client>> Open(const ClientOptions& options);
 
+  // Ends open steps with discard and waits until the daemon has taken in what was posted, so that
+  // a name given last is not lost. At most the client's timeout. Then destroy the client.
+  void Finish();
+
   const Geometry& geometry() const { return geometry_; }
   const PoolInfo& pool() const { return link_->pool(); }
   // Frame 0 of HBM, or of host memory (read-only; null if the pool has none).

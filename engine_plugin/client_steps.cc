@@ -210,6 +210,17 @@ absl::Status Client::EndStep(Step* step, KeepOrDiscard keep_or_discard) {
   return ended;
 }
 
+void Client::Finish() {
+  for (uint32_t lane = 0; lane < kLaneCount; ++lane) {
+    while (Step* oldest = lanes_.oldest(lane)) {
+      EndNow(oldest, KeepOrDiscard::kDiscard).IgnoreError();
+    }
+  }
+  const Deadline deadline = Deadline::AfterUs(timeout_us_);
+  while (exchange_.unanswered_count() > 0 && TakeInOne(deadline).ok()) {
+  }
+}
+
 absl::Status Client::EndNow(Step* step, KeepOrDiscard keep_or_discard) {
   absl::Status result;
   if (step->state() == StepState::kPending) {

@@ -205,7 +205,11 @@ kvp_status kvp_client_open(const kvp_client_options* options, kvp_client** clien
   return KVP_OK;
 }
 
-void kvp_client_close(kvp_client* client) { delete client; }
+void kvp_client_close(kvp_client* client) {
+  if (client == nullptr) return;
+  client->client->Finish();
+  delete client;
+}
 
 const char* kvp_client_error(const kvp_client* client) {
   return client == nullptr ? "client is NULL" : client->error.c_str();

@@ -41,6 +41,19 @@ TEST_F(SequencesTest, ANamedPrefixIsFoundAgain) {
   ExpectRows(again, Origins(14, 1));
 }
 
+TEST_F(SequencesTest, ANameGivenLastSurvivesTheEndOfItsEngine) {
+  Attach();
+  const std::vector<kvp_block_key> keys = Keys(1, 6);
+  const kvp_seq seq = OpenSequence();
+  Append(seq, 20, 1);
+  kvp_step* step = Begin({Entry(seq, 4)});
+  ASSERT_EQ(kvp_step_wait(step, kLongUs), KVP_OK);
+  ASSERT_EQ(Name(seq, 0, {keys.begin(), keys.begin() + 5}), KVP_OK);
+  ASSERT_EQ(Name(seq, 5, {keys.begin() + 5, keys.end()}), KVP_OK);  // Never kept: not named.
+  Detach();
+  EXPECT_EQ(daemon_.names_count(), 5u);
+}
+
 TEST_F(SequencesTest, MoreKeysThanOneRequestMayHoldAreSentWhileTheyHit) {
   Attach();  // The fake takes 4 keys per request.
   const std::vector<kvp_block_key> keys = Keys(1, 10);
