@@ -125,6 +125,7 @@ class Load {
   std::vector<uint32_t> admitted_;
   std::map<uint64_t, Then> waiting_;
   std::map<std::pair<uint32_t, uint32_t>, uint64_t> numbers_;
+  std::map<std::pair<uint32_t, uint32_t>, uint64_t> lane_ends_ns_;
   uint64_t requests_ = 0;
   uint64_t identities_ = 0;
   uint64_t requests_done_ = 0;
@@ -171,7 +172,10 @@ void Load::Step(uint32_t engine, const std::vector<StepEntry>& entries, uint64_t
           Fail("a step is refused: " + std::string(reply.reason));
         }
         if (count) Note(reply);
-        rig_.At(rig_.now_ns() + compute_ns, [this, engine, ticket, reply, on_end] {
+        // Steps of one lane end in their order.
+        uint64_t& lane_end_ns = lane_ends_ns_[{engine, ticket.lane}];
+        lane_end_ns = std::max(lane_end_ns, rig_.now_ns()) + compute_ns;
+        rig_.At(lane_end_ns, [this, engine, ticket, reply, on_end] {
           Ask(engine, StepEndCommand{ticket}, nullptr);
           on_end(reply);
         });
