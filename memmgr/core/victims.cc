@@ -53,7 +53,16 @@ bool CanWriteOut(const CoreState& state) { return state.blocks.runs_max() > 0; }
 }  // namespace
 
 VictimHbm FindVictimHbm(const CoreState& state, Reach reach) {
-  enum Rank : size_t { kCleanLeaf, kClean, kDirtyLeaf, kDirty, kSuspendedTail, kOpenTail, kRanks };
+  enum Rank : size_t {
+    kCleanLeaf,
+    kClean,
+    kDirtyLeaf,
+    kDirty,
+    kTailCopied,
+    kSuspendedTail,
+    kOpenTail,
+    kRanks
+  };
   Candidates<kRanks> candidates;
   // Open tails cannot go on to NVMe: two host frames stay for what passes through.
   const bool open_full =
@@ -62,12 +71,13 @@ VictimHbm FindVictimHbm(const CoreState& state, Reach reach) {
       state, Tier::kHbm, reach,
       [&](const Block& block, PageIndex page) {
         if (block.phase == BlockPhase::kOpen) {
-          // Nothing may write it, and it must have settled: no other copy being made.
-          if (block.write_pins > 0 || open_full ||
-              !state.blocks.page(page).copy(Tier::kHost).absent()) {
-            return false;
+          const Copy& host = state.blocks.page(page).copy(Tier::kHost);
+          if (block.write_pins > 0) return false;
+          if (host.valid()) {
+            candidates.Offer(kTailCopied, page);  // Its move was undone, and nobody wrote it since.
+          } else if (host.absent() && !open_full) {
+            candidates.Offer(block.movable ? kSuspendedTail : kOpenTail, page);
           }
-          candidates.Offer(block.movable ? kSuspendedTail : kOpenTail, page);
           return false;  // Keep looking for a sealed one.
         }
         const bool leaf = block.children_in[TierIndex(Tier::kHbm)] == 0;
@@ -83,7 +93,8 @@ VictimHbm FindVictimHbm(const CoreState& state, Reach reach) {
       },
       [&] { return candidates.best == kCleanLeaf; });
   if (candidates.best == kRanks) return {};
-  return {candidates.pages[candidates.best], candidates.best <= kClean};
+  const bool clean = candidates.best <= kClean || candidates.best == kTailCopied;
+  return {candidates.pages[candidates.best], clean};
 }
 
 VictimHost FindVictimHost(const CoreState& state, Reach reach) {
