@@ -49,19 +49,27 @@ void LeaveRun(CoreState& s, PageIndex page) {
 
 namespace {
 
-// Free frames below the low mark are refilled to the high mark from what can leave at once.
+// Free frames below the low mark are refilled to the high mark from what can leave at once; where
+// the cold end is dirty (what is clean may be warm), by moves.
 void RefillFreeHbm(CoreState& s) {
   constexpr size_t kTier = TierIndex(Tier::kHbm);
   FreeMap& frames = s.blocks.frames(Tier::kHbm);
   if (frames.free_count() < s.limits.free_low[kTier]) s.refilling_free[kTier] = true;
   while (s.refilling_free[kTier] && s.Spend()) {
     if (frames.free_count() >= s.limits.free_high[kTier]) s.refilling_free[kTier] = false;
-    if (!s.refilling_free[kTier] || s.blocks.clean_pages(Tier::kHbm) == 0) return;
+    const uint32_t coming = frames.free_count() + s.operations.moves_in_flight();
+    if (coming >= s.limits.free_high[kTier]) return;
     const VictimHbm victim = FindVictimHbm(s, Reach::kNear);
-    if (victim.page.is_none() || !victim.clean) return;
-    s.blocks.Drop(victim.page, Tier::kHbm);
-    ++s.metrics.evicted_clean_pages[kTier];
-    s.progress = true;
+    if (victim.page.is_none()) return;
+    if (victim.clean) {
+      s.blocks.Drop(victim.page, Tier::kHbm);
+      ++s.metrics.evicted_clean_pages[kTier];
+      s.progress = true;
+      continue;
+    }
+    const Block& block = s.blocks.block(s.blocks.block_of(victim.page));
+    if (block.phase != BlockPhase::kSealed && !block.movable) return;
+    if (!Demote(s, victim.page, Urgency::kBackground, Demotion::kMove)) return;
   }
 }
 

@@ -84,12 +84,15 @@ VictimHbm FindVictimHbm(const CoreState& state, Reach reach) {
         const Page& row = state.blocks.page(page);
         if (row.copy(Tier::kHost).valid() || row.copy(Tier::kNvme).valid()) {
           candidates.Offer(leaf ? kCleanLeaf : kClean, page);
-        } else if (row.copy(Tier::kHost).absent()) {
+          return true;
+        }
+        if (row.copy(Tier::kHost).absent()) {
           candidates.Offer(leaf ? kDirtyLeaf : kDirty, page);
         } else {
           return false;  // On its way down already.
         }
-        return true;
+        // A clean page, even a warmer one, is no wait: keep looking while there is one.
+        return state.blocks.clean_pages(Tier::kHbm) == 0;
       },
       [&] { return candidates.best == kCleanLeaf; });
   if (candidates.best == kRanks) return {};
