@@ -155,7 +155,7 @@ struct Block {
   bool catalogued = false;  // The catalogue was told.
   bool committed = false;   // ... and that entry is durable.
   bool restored = false;    // Found at start, not verified yet.
-  bool rewrite = false;                    // Leaves its unnamed run, to be written under its name.
+  bool rewrite = false;     // Leaves its unnamed run, to be written under its name.
   bool movable = false;     // Suspended: may be moved although open.
 
   bool live() const { return phase == BlockPhase::kOpen || phase == BlockPhase::kSealed; }

@@ -41,6 +41,7 @@ struct Sequence {
   uint32_t busy = 0;              // Jobs that concern it.
   uint32_t deferred = 0;          // Commands that wait for a ticket, or behind one that does.
   uint32_t cut_blocks = kNotCut;  // Blocks at and after this one are lost; cut when steps allow.
+  bool closing = false;           // A close waits for its ticket: nothing else is taken.
   bool cut_queued = false;        // The job that cuts it is on its way.
   uint32_t losses = 0;            // How often it was found to be cut.
   uint64_t mark = 0;              // Scratch: the input, or the pass, that saw it last.

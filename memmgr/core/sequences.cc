@@ -305,24 +305,37 @@ void Apply(CoreState& s, const Command& command, uint64_t order) {
 }
 
 bool Defer(CoreState& s, const Command& command, const Target& target) {
+  const bool close = std::holds_alternative<CloseCommand>(command.body);
+  if (!close && s.deferred_count >= s.limits.deferred_max) return false;
   const uint32_t slot = s.deferred_free;
-  if (slot == kNoSlot) return false;
+  KVP_CHECK(slot != kNoSlot);
   Deferred& row = s.deferred[slot];
   s.deferred_free = row.next;
-  row.command = command;
-  row.sequence = target.sequence;
-  row.ticket = target.ticket;
-  row.order = ++s.order;
-  row.next = kNoSlot;
+  row = Deferred{
+      .order = ++s.order, .command = command, .sequence = target.sequence, .ticket = target.ticket};
   if (auto* name = std::get_if<NameCommand>(&row.command.body)) {
-    KVP_CHECK_LE(name->keys.size(), row.keys.size());
-    std::copy(name->keys.begin(), name->keys.end(), row.keys.begin());
-    name->keys = absl::MakeConstSpan(row.keys.data(), name->keys.size());
+    row.keys = s.deferred_keys_free.back();
+    s.deferred_keys_free.pop_back();
+    auto& keys = s.deferred_keys[row.keys];
+    KVP_CHECK_LE(name->keys.size(), keys.size());
+    std::copy(name->keys.begin(), name->keys.end(), keys.begin());
+    name->keys = absl::MakeConstSpan(keys.data(), name->keys.size());
   }
   (s.deferred_last == kNoSlot ? s.deferred_first : s.deferred[s.deferred_last].next) = slot;
   s.deferred_last = slot;
-  ++s.sequences.Find(target.sequence)->deferred;
+  Sequence& sequence = *s.sequences.Find(target.sequence);
+  ++sequence.deferred;
+  sequence.closing = close;
+  if (!close) ++s.deferred_count;
   return true;
+}
+
+void FreeDeferred(CoreState& s, uint32_t slot) {
+  Deferred& row = s.deferred[slot];
+  if (row.keys != kNoSlot) s.deferred_keys_free.push_back(row.keys);
+  if (!std::holds_alternative<CloseCommand>(row.command.body)) --s.deferred_count;
+  row.next = s.deferred_free;
+  s.deferred_free = slot;
 }
 
 }  // namespace
@@ -331,6 +344,10 @@ void ChangeSequence(CoreState& s, const Command& command) {
   const Target target = TargetOf(command);
   Sequence* sequence = FindOwn(s, command, target.sequence);
   if (sequence == nullptr) return;
+  if (sequence->closing) {
+    Refuse(s, command, StatusCode::kNotFound, "the sequence is being closed");
+    return;
+  }
   const auto* name = std::get_if<NameCommand>(&command.body);
   if (name != nullptr &&
       name->keys.size() > std::min(s.limits.keys_per_command_max, kDeferredKeysMax)) {
@@ -376,14 +393,14 @@ void RunDeferred(CoreState& s) {
     (before == kNoSlot ? s.deferred_first : s.deferred[before].next) = next;
     if (s.deferred_last == slot) s.deferred_last = before;
     --sequence->deferred;
+    if (std::holds_alternative<CloseCommand>(row.command.body)) sequence->closing = false;
     s.Spend();
     if (gone) {
       Refuse(s, row.command, StatusCode::kNotFound, "no such sequence");
     } else {
       Apply(s, row.command, row.order);
     }
-    row.next = s.deferred_free;
-    s.deferred_free = slot;
+    FreeDeferred(s, slot);
     s.progress = true;
     slot = next;
   }

@@ -17,7 +17,8 @@ CoreState::CoreState(const Limits& core_limits)
       operations(core_limits),
       clients(core_limits.clients_max),
       namespace_pages(core_limits.namespaces_max, 0),
-      deferred(core_limits.deferred_max),
+      deferred(core_limits.deferred_max + core_limits.sequences_max),
+      deferred_keys(core_limits.deferred_max),
       // Every client can be leaving, every step ending, every sequence closing, cut and changed.
       jobs(core_limits.clients_max + core_limits.steps_max + 3 * core_limits.sequences_max +
            core_limits.deferred_max),
@@ -26,9 +27,13 @@ CoreState::CoreState(const Limits& core_limits)
       durable_names(core_limits.durable_names_max),
       split_pages(core_limits.split_steps_max, std::vector<bool>(core_limits.pages_max(), false)),
       split_in_use(core_limits.split_steps_max, false) {
-  for (uint32_t slot = core_limits.deferred_max; slot > 0; --slot) {
+  deferred_keys_free.reserve(deferred_keys.size());
+  for (size_t slot = deferred_keys.size(); slot > 0; --slot) {
+    deferred_keys_free.push_back(static_cast<uint32_t>(slot - 1));
+  }
+  for (size_t slot = deferred.size(); slot > 0; --slot) {
     deferred[slot - 1].next = deferred_free;
-    deferred_free = slot - 1;
+    deferred_free = static_cast<uint32_t>(slot - 1);
   }
 }
 

@@ -65,10 +65,10 @@ struct Job {
 struct Deferred {
   uint64_t order = 0;       // As Step::age: who was asked for first.
   uint32_t next = kNoSlot;  // Younger; or next free.
-  Command command;          // Its span, if any, points into `keys`.
+  Command command;          // Its span, if any, points into deferred_keys.
   SequenceId sequence;
   Ticket ticket;
-  std::array<BlockKey, kDeferredKeysMax> keys;
+  uint32_t keys = kNoSlot;  // Its place in deferred_keys.
 };
 
 struct Prefetch {
@@ -117,6 +117,9 @@ struct CoreState {
   uint32_t deferred_first = kNoSlot;  // Oldest first.
   uint32_t deferred_last = kNoSlot;
   uint32_t deferred_free = kNoSlot;
+  uint32_t deferred_count = 0;  // Without closes, for which there is always a row.
+  std::vector<std::array<BlockKey, kDeferredKeysMax>> deferred_keys;
+  std::vector<uint32_t> deferred_keys_free;
   uint64_t order = 0;     // Of steps and deferred commands.
   uint64_t passes = 0;    // Over the deferred commands.
   std::vector<Job> jobs;  // A ring.

@@ -21,8 +21,8 @@ void ForgetEntry(CoreState& state, BlockIndex block);
 // written.
 void ForgetRun(CoreState& state, BlockIndex block);
 
-// A page of a block that is to be written again gives up its place in the old run, if it has another
-// copy.
+// A page of a block that is to be written again gives up its place in the old run, if it has
+// another copy.
 void LeaveRun(CoreState& state, PageIndex page);
 
 }  // namespace kvpager
