@@ -26,6 +26,9 @@ struct Waited {
   uint64_t ideal_ns = 0;
 };
 
+// All but the queue behind other steps (R1), which depends on what they ask for.
+uint64_t OwnWaitNs(const StepWait& wait) { return wait.room_ns + wait.nvme_ns + wait.host_ns; }
+
 struct Request {
   uint32_t conversation = 0;
   SequenceId sequence;
@@ -273,9 +276,8 @@ void Load::AddSession(uint64_t at_ns, uint64_t blocks, bool prefetch, uint64_t r
         Ask(kEngines, ResumeCommand{sequence}, nullptr);
         StepEntry read;
         read.sequence = sequence;
-        const uint64_t asked_ns = rig_.now_ns();
-        Step(kEngines, {read}, kMillisecond, false, [=, this](const Reply&) {
-          session_waits_[prefetch].push_back(rig_.now_ns() - kMillisecond - asked_ns);
+        Step(kEngines, {read}, kMillisecond, false, [=, this](const Reply& reply) {
+          session_waits_[prefetch].push_back(OwnWaitNs(reply.wait));
           Ask(kEngines, CloseCommand{sequence, Ticket{}}, nullptr);
         });
       });
@@ -323,7 +325,7 @@ bool JudgeSteps(const std::vector<Waited>& waited) {
   for (const Waited& step : waited) {
     for_room += step.wait.room_ns > 0 ? 1 : 0;
     from_nvme += step.wait.promoted_nvme_pages > 0 ? 1 : 0;
-    const uint64_t own_ns = step.wait.room_ns + step.wait.nvme_ns + step.wait.host_ns;
+    const uint64_t own_ns = OwnWaitNs(step.wait);
     const double ratio = static_cast<double>(own_ns) / static_cast<double>(step.ideal_ns);
     if (ratio <= ratio_max) continue;
     ratio_max = ratio;
@@ -375,7 +377,7 @@ bool RunSpikes() {
   if (waits.size() != 2 || waits.at(false).size() + waits.at(true).size() != kSessions) {
     Fail("not every suspended sequence was resumed");
   }
-  std::printf("resume of 24 blocks: %.2f ms without, %.2f ms with prefetch\n",
+  std::printf("resume of 24 blocks (no queue): %.3f ms without, %.3f ms with prefetch\n",
               Mean(waits.at(false)) / 1e6, Mean(waits.at(true)) / 1e6);
   good &= Judge("resume with a prefetch in time, over resume without",
                 Mean(waits.at(true)) / std::max(Mean(waits.at(false)), 1.0), 0.2);
