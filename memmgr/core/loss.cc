@@ -9,6 +9,25 @@
 
 namespace kvpager {
 
+namespace {
+
+void MarkCut(CoreState& s, SequenceId id, uint32_t position) {
+  Sequence& sequence = *s.sequences.Find(id);
+  ++sequence.losses;
+  sequence.cut_blocks = std::min(sequence.cut_blocks, position);
+  CutIfPossible(s, id);
+}
+
+// The collecting step may have taken the block out of its sequence, to copy it as a tail.
+void MarkCollecting(CoreState& s, BlockIndex index) {
+  if (s.collecting == kNoSlot) return;
+  ForEachEntry(s, s.steps.step(s.collecting), [&](const EntryState& entry, const Sequence&) {
+    if (entry.tail_source == index) MarkCut(s, entry.sequence, entry.write_first);
+  });
+}
+
+}  // namespace
+
 void LoseBlock(CoreState& s, BlockIndex index) {
   Block& block = s.blocks.block(index);
   ++s.metrics.blocks_lost;
@@ -32,10 +51,9 @@ void LoseBlock(CoreState& s, BlockIndex index) {
     SequenceTable::Walk walk(s.sequences, sequence, 0);
     while (walk.valid() && walk.block() != index) walk.Next();
     if (!walk.valid()) continue;
-    ++sequence.losses;
-    sequence.cut_blocks = std::min(sequence.cut_blocks, walk.position());
-    CutIfPossible(s, s.sequences.id_of(slot));
+    MarkCut(s, s.sequences.id_of(slot), walk.position());
   }
+  MarkCollecting(s, index);
 }
 
 namespace {
