@@ -56,9 +56,9 @@ VictimHbm FindVictimHbm(const CoreState& state, Reach reach) {
   enum Rank : size_t {
     kCleanLeaf,
     kClean,
+    kTailCopied,
     kDirtyLeaf,
     kDirty,
-    kTailCopied,
     kSuspendedTail,
     kOpenTail,
     kRanks
@@ -96,8 +96,7 @@ VictimHbm FindVictimHbm(const CoreState& state, Reach reach) {
       },
       [&] { return candidates.best == kCleanLeaf; });
   if (candidates.best == kRanks) return {};
-  const bool clean = candidates.best <= kClean || candidates.best == kTailCopied;
-  return {candidates.pages[candidates.best], clean};
+  return {candidates.pages[candidates.best], candidates.best <= kTailCopied};
 }
 
 VictimHost FindVictimHost(const CoreState& state, Reach reach) {

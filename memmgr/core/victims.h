@@ -4,7 +4,7 @@
 // not go (pinned, claimed, being read) and prefer, among what is near the cold end, what costs
 // least:
 //
-//   HBM     clean leaf, clean, dirty leaf, dirty, open tail with a copy below, open tail of a
+//   HBM     clean leaf, clean, open tail with a copy below, dirty leaf, dirty, open tail of a
 //           suspended sequence, any open tail
 //   host    on NVMe, also in HBM, cached and not worth a write, referenced (must be written first)
 //   NVMe    cached leaf, cached, referenced but also higher up
