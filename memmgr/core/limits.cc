@@ -92,7 +92,9 @@ absl::StatusOr<Limits> DeriveLimits(const PoolOptions& options) {
   limits.frames_max = {options.blocks_hbm * options.num_groups,
                        options.blocks_host * options.num_groups,
                        options.blocks_nvme * options.num_groups};
-  limits.in_flight_max = {64, 128, 64, 64, 64, 128};
+  // Small pages need more of them under way for the same bytes.
+  const uint32_t depth = std::min(options.num_groups, 4u);
+  limits.in_flight_max = {64 * depth, 128 * depth, 64, 64, 64 * depth, 128 * depth};
   // Every block with a copy, those that a step is about to make, and those that are going.
   limits.blocks_max = options.blocks_hbm + options.blocks_host + options.blocks_nvme +
                       2 * limits.pages_per_input / options.num_groups +
