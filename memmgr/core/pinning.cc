@@ -27,12 +27,11 @@ enum class HbmUse : uint8_t { kNone, kCopied, kWritten };
 // one entry reads may be written, or copied, for another.
 HbmUse UseInHbm(CoreState& s, const Step& step, const StepPages& at) {
   if (at.writes()) return HbmUse::kWritten;
-  if (at.is_tail_source()) return HbmUse::kCopied;
   const BlockIndex index = at.block();
   const Block& block = s.blocks.block(index);
-  if (block.references < 2) return HbmUse::kNone;
-  if (block.phase == BlockPhase::kSealed && step.split_slot == kNoSlot) return HbmUse::kNone;
-  HbmUse use = HbmUse::kNone;
+  HbmUse use = at.is_tail_source() ? HbmUse::kCopied : HbmUse::kNone;
+  if (block.references < 2) return use;
+  if (block.phase == BlockPhase::kSealed && step.split_slot == kNoSlot) return use;
   ForEachEntry(s, step, [&](const EntryState& entry, const Sequence& sequence) {
     if (entry.tail_source == index) use = std::max(use, HbmUse::kCopied);
     if (entry.write_first >= sequence.blocks) return;

@@ -43,6 +43,11 @@ uint32_t Reuse(CoreState& s, Sequence& sequence, absl::Span<const BlockKey> keys
     Block& block = s.blocks.block(index);
     if (block.name_space != sequence.name_space && !block.restored) break;
     block.name_space = sequence.name_space;  // A restored block learns it from who knows its key.
+    // Its parent too, if that was restored after it: tails are older than heads.
+    if (sequence.blocks > 0 && block.restored && s.blocks.ParentOf(index).is_none()) {
+      const BlockIndex parent = Canonical(s, s.sequences.Back(sequence));
+      if (parent != index) s.blocks.SetParent(index, parent);
+    }
     if (!s.sequences.PushBack(sequence, index)) break;
     if (block.touches < UINT8_MAX) ++block.touches;
     s.blocks.AddReference(index);

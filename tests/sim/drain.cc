@@ -124,7 +124,9 @@ void World::CheckPromises() {
       if (engine->name_space() != promise->owner) continue;
       engine->OpenText(promise->tokens);
       if (!Settle()) Fail(absl::StrCat("a durable prefix cannot be opened\n", Describe()));
-      if (!engine->sequences().empty() && !engine->sequences().begin()->second.tokens.empty()) {
+      const uint64_t frames_needed = promise->keys.size() * limits_.num_groups;
+      if (!engine->sequences().empty() && !engine->sequences().begin()->second.tokens.empty() &&
+          frames_needed <= limits_.frames_max[0]) {
         const uint64_t ready_before = tally_.steps_ready;
         engine->StepOverAll(0);
         if (!Settle()) Fail(absl::StrCat("a durable prefix cannot be read\n", Describe()));
