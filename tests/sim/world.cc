@@ -118,9 +118,10 @@ void World::Execute() {
                         testing::Describe(reply, effects_)));
     }
     engines_[reply.client.value]->OnReply(reply, effects_);
+    // At once: a later answer may be that something was closed.
+    for (const RoomRefusal& refusal : environment_->room_refusals) CheckRoom(refusal);
+    environment_->room_refusals.clear();
   }
-  for (const RoomRefusal& refusal : environment_->room_refusals) CheckRoom(refusal);
-  environment_->room_refusals.clear();
   for (const CopyOp& copy : effects_.copies) tiers_->Submit(copy, *watch_, now_ns_);
   for (const CatalogueWrite& write : effects_.catalogue_writes) {
     catalogue_.Submit(write, *tiers_, now_ns_);
