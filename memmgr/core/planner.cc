@@ -217,11 +217,10 @@ uint32_t MakeRoomHbm(CoreState& s, uint32_t frames_wanted, Demotion kind, Reach 
       continue;
     }
     // No room below. A cached block is worth less than a step's wait.
-    const BlockIndex index = s.blocks.block_of(victim.page);
-    const Block& block = s.blocks.block(index);
-    if (!block.live()) continue;  // It went while room was made for it.
-    if (!s.operations.HasRoom(Channel::kHbmToHost)) break;
-    if (block.references > 0 || block.durable || block.phase != BlockPhase::kSealed) break;
+    if (!s.blocks.block(s.blocks.block_of(victim.page)).live()) continue;  // Went meanwhile.
+    if (!s.operations.HasRoom(Channel::kHbmToHost) || victim.cached.is_none()) break;
+    const BlockIndex index = s.blocks.block_of(victim.cached);
+    if (!s.blocks.block(index).live()) continue;
     ++s.metrics.evicted_dropped_pages[TierIndex(Tier::kHbm)];
     Discard(s, index);
     s.progress = true;

@@ -43,8 +43,9 @@ void WalkTier(const CoreState& state, Tier tier, Reach reach, Offer offer, Stop 
     }
     if (stop()) return;
     pages += state.limits.num_groups;
+    if (reach == Reach::kAll) continue;
     if (found && ++blocks_since_found > kBlocksNear) return;
-    if (reach == Reach::kNear && pages > kPagesNear) return;
+    if (pages > kPagesNear) return;
   }
 }
 
@@ -64,6 +65,7 @@ VictimHbm FindVictimHbm(const CoreState& state, Reach reach) {
     kRanks
   };
   Candidates<kRanks> candidates;
+  PageIndex cached;
   // Open tails cannot go on to NVMe: two host frames stay for what passes through.
   const bool open_full =
       state.blocks.open_pages_host() + 2 >= state.limits.frames_max[TierIndex(Tier::kHost)];
@@ -88,6 +90,7 @@ VictimHbm FindVictimHbm(const CoreState& state, Reach reach) {
         }
         if (row.copy(Tier::kHost).absent()) {
           candidates.Offer(leaf ? kDirtyLeaf : kDirty, page);
+          if (cached.is_none() && block.references == 0 && !block.durable) cached = page;
         } else {
           return false;  // On its way down already.
         }
@@ -96,7 +99,7 @@ VictimHbm FindVictimHbm(const CoreState& state, Reach reach) {
       },
       [&] { return candidates.best == kCleanLeaf; });
   if (candidates.best == kRanks) return {};
-  return {candidates.pages[candidates.best], candidates.best <= kTailCopied};
+  return {candidates.pages[candidates.best], candidates.best <= kTailCopied, cached};
 }
 
 VictimHost FindVictimHost(const CoreState& state, Reach reach) {

@@ -23,6 +23,7 @@ namespace kvpager {
 struct VictimHbm {
   PageIndex page;      // None: nothing may go.
   bool clean = false;  // Can be dropped at once.
+  PageIndex cached;    // Coldest of a cached block: dropped where nothing can be moved.
 };
 VictimHbm FindVictimHbm(const CoreState& state, Reach reach);
 
