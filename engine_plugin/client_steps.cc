@@ -176,7 +176,8 @@ absl::StatusOr<const ViewLists*> Client::ViewStep(Step* step, uint32_t group, Ti
     options.frames_host = pool().frames_host;
     options.group = group;
     options.residency = step->residency();
-    const absl::Status built = BuildView(options, step->entries(), views->device, views->host);
+    const absl::Status built =
+        BuildView(options, step->entries(), views->device, views->host, step->unsure_pages);
     if (!built.ok()) {
       views.reset();
       return built;
@@ -261,6 +262,11 @@ absl::Status Client::CancelPending(Step* step) {
 
 absl::Status Client::EndReady(Step* step, KeepOrDiscard keep_or_discard) {
   KVP_RETURN_IF_ERROR(dead_);
+  absl::Status result;
+  if (keep_or_discard == KeepOrDiscard::kKeep) {
+    result = CheckUnsure(link_->page_table(), step->unsure_pages);
+    if (!result.ok()) keep_or_discard = KeepOrDiscard::kDiscard;
+  }
   KVP_RETURN_IF_ERROR(PostStepEnd(step->ticket()));
   if (keep_or_discard == KeepOrDiscard::kDiscard) {
     for (StepEntry& entry : step->entries()) {
@@ -271,7 +277,7 @@ absl::Status Client::EndReady(Step* step, KeepOrDiscard keep_or_discard) {
                                        entry.sequence->newest_ticket(), Accept::kNo));
     }
   }
-  return keep_or_discard == KeepOrDiscard::kKeep ? step->dropped_why() : absl::OkStatus();
+  return keep_or_discard == KeepOrDiscard::kKeep ? step->dropped_why() : result;
 }
 
 void Client::Remove(Step* step) {

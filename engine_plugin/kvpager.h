@@ -315,8 +315,9 @@ enum { KVP_STEP_KEEP = 0, KVP_STEP_DISCARD = 1 };
  * call the caller promises that no kernel that reads or writes these pages is still running; the
  * daemon may reuse them at once. Steps of one lane end in order (KVP_FAILED_PRECONDITION otherwise:
  * the step is discarded when its turn comes). A step that is not ready may be ended too (with
- * discard), which cancels it. Discard drops the tokens of later open steps of the same sequences
- * with it. */
+ * discard), which cancels it. A SPLIT step may be KVP_ABORTED, and is discarded, if a page moved
+ * while it was read: run it again. Discard drops the tokens of later open steps of the same
+ * sequences with it. */
 KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_step_end(kvp_step* step, int32_t keep_or_discard);
 
 /* ---- Helpers --------------------------------------------------------------------------------- */

@@ -76,6 +76,14 @@ struct ViewLists {
   void Clear();
 };
 
+// A page of a SPLIT step that was in both tiers when it was listed in HBM. Perhaps the daemon
+// pinned the copy in host memory and the one in HBM came later, so it may go: end looks once more.
+struct UnsurePage {
+  uint32_t group = 0;
+  BlockRef block;
+  uint32_t frame_hbm = 0;
+};
+
 enum class StepState { kPending, kReady, kFailed };
 
 class Step {
@@ -109,6 +117,7 @@ class Step {
     ViewLists host;
   };
   std::vector<std::unique_ptr<Views>> views;
+  std::vector<UnsurePage> unsure_pages;
 
  private:
   const Ticket ticket_;

@@ -53,8 +53,9 @@ absl::Status Broken(uint32_t group, uint64_t position, BlockRef block, std::stri
 
 class Builder {
  public:
-  Builder(const ViewOptions& options, ViewLists& device, ViewLists& host)
-      : options_(options), device_(device), host_(host) {}
+  Builder(const ViewOptions& options, ViewLists& device, ViewLists& host,
+          std::vector<UnsurePage>& unsure)
+      : options_(options), device_(device), host_(host), unsure_(unsure) {}
 
   absl::Status AddEntry(const StepEntry& entry) {
     const Listed listed = ListedPositions(entry, options_.group, options_.page_tokens);
@@ -80,6 +81,7 @@ class Builder {
  private:
   absl::Status AddPage(uint64_t position, BlockRef block, bool appended) {
     const PageTableWord word = options_.page_table->Read(options_.group, block.block);
+    const bool host_allowed = options_.residency == StepResidency::kSplit && !appended;
     if (word.generation != block.generation) {
       return Broken(options_.group, position, block, "was given to somebody else");
     }
@@ -88,9 +90,11 @@ class Builder {
         return Broken(options_.group, position, block, "is in a frame that HBM does not have");
       }
       Append(device_, word.frame_hbm.value, position);
+      if (host_allowed && !word.frame_host.is_none()) {
+        unsure_.push_back(UnsurePage{options_.group, block, word.frame_hbm.value});
+      }
       return absl::OkStatus();
     }
-    const bool host_allowed = options_.residency == StepResidency::kSplit && !appended;
     if (!host_allowed) return Broken(options_.group, position, block, "is not in HBM");
     if (word.frame_host.is_none()) {
       return Broken(options_.group, position, block, "is neither in HBM nor in host memory");
@@ -124,19 +128,34 @@ class Builder {
   const ViewOptions& options_;
   ViewLists& device_;
   ViewLists& host_;
+  std::vector<UnsurePage>& unsure_;
 };
 
 }  // namespace
 
 absl::Status BuildView(const ViewOptions& options, absl::Span<const StepEntry> entries,
-                       ViewLists& device, ViewLists& host) {
+                       ViewLists& device, ViewLists& host, std::vector<UnsurePage>& unsure) {
   for (ViewLists* lists : {&device, &host}) {
     lists->Clear();
     lists->indptr.push_back(0);
   }
-  Builder builder(options, device, host);
+  Builder builder(options, device, host, unsure);
   for (const StepEntry& entry : entries) {
     KVP_RETURN_IF_ERROR(builder.AddEntry(entry));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckUnsure(const PageTableReader& page_table, absl::Span<const UnsurePage> unsure) {
+  for (const UnsurePage& page : unsure) {
+    const PageTableWord word = page_table.Read(page.group, page.block.block);
+    const bool there =
+        word.generation == page.block.generation && word.frame_hbm == FrameIndex{page.frame_hbm};
+    if (!there) {
+      return absl::AbortedError(absl::StrCat(
+          "a page of this SPLIT step left HBM while it was read (block ", page.block.block,
+          ", group ", page.group, "); the step was discarded: run it again"));
+    }
   }
   return absl::OkStatus();
 }

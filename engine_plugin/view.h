@@ -6,7 +6,8 @@
 // guess.
 //
 // A page is listed if the entry's range has it or if the step appends to it. In a SPLIT step a page
-// with a frame in HBM is listed there, else in host memory.
+// with a frame in HBM is listed there, else in host memory. The word of a page that is pinned in
+// host memory says so; where it names both tiers the pin may be in either, and the page is noted.
 //
 // Thread-safety: pure functions. Errors: kUnavailable as above.
 
@@ -14,6 +15,7 @@
 #define KVPAGER_ENGINE_PLUGIN_VIEW_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
@@ -31,9 +33,13 @@ struct ViewOptions {
   StepResidency residency = StepResidency::kResident;
 };
 
-// Fills `device` and `host` (empty lists in a RESIDENT step). REQUIRES: the step is ready.
+// Fills `device` and `host` (empty lists in a RESIDENT step), and adds to `unsure`. REQUIRES: the
+// step is ready.
 absl::Status BuildView(const ViewOptions& options, absl::Span<const StepEntry> entries,
-                       ViewLists& device, ViewLists& host);
+                       ViewLists& device, ViewLists& host, std::vector<UnsurePage>& unsure);
+
+// kAborted if a noted page is no longer where it was listed.
+absl::Status CheckUnsure(const PageTableReader& page_table, absl::Span<const UnsurePage> unsure);
 
 }  // namespace kvpager::engine
 

@@ -578,6 +578,21 @@ void FakeDaemon::MoveToHost(uint64_t sequence, std::set<uint32_t> positions) {
   }
 }
 
+void FakeDaemon::CopyToHost(uint64_t sequence, std::set<uint32_t> positions) {
+  MoveToHost(sequence, positions);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (const uint32_t position : positions) {
+    const uint32_t block = sequences_.at(sequence).blocks.at(position);
+    for (uint32_t group = 0; group < num_groups_; ++group) {
+      const PageIndex page{group * options_.blocks_max + block};
+      PageTableWord word = table_->Read(page);
+      word.frame_hbm = word.frame_host;  // The fake uses the same numbers in both tiers.
+      table_->Write(page, word);
+    }
+    blocks_[block].host_only = false;
+  }
+}
+
 void FakeDaemon::WithdrawWord(uint64_t sequence, uint32_t position, uint32_t group) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const uint32_t block = sequences_.at(sequence).blocks.at(position);

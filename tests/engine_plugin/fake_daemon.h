@@ -79,6 +79,8 @@ class FakeDaemon {
 
   // Blocks of `sequence` at these positions are in host memory only, from the next turn on.
   void MoveToHost(uint64_t sequence, std::set<uint32_t> positions);
+  // They have a copy in host memory, too.
+  void CopyToHost(uint64_t sequence, std::set<uint32_t> positions);
   // Their words say nothing, or another generation.
   void WithdrawWord(uint64_t sequence, uint32_t position, uint32_t group);
   void AgeWord(uint64_t sequence, uint32_t position, uint32_t group);

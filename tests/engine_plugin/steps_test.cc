@@ -231,6 +231,27 @@ TEST_F(StepsTest, ASplitStepListsEachPageInExactlyOneTier) {
   ASSERT_EQ(kvp_step_end(step, KVP_STEP_KEEP), KVP_OK);
 }
 
+TEST_F(StepsTest, ASplitStepIsNotKeptIfAPageThatWasInBothTiersLeftHbmMeanwhile) {
+  Attach({.layers_per_page = 1});
+  const kvp_seq seq = OpenSequence();
+  Append(seq, 14, 5);
+  for (const bool leaves : {false, true}) {
+    daemon_.CopyToHost(seq, {1});
+    kvp_step* step = Begin({Entry(seq, 2)}, 0, KVP_SPLIT);
+    ASSERT_EQ(kvp_step_wait(step, kLongUs), KVP_OK) << Error();
+    for (uint32_t group = 0; group < 2; ++group) {
+      EXPECT_THAT(View(step, group, KVP_TIER_HBM).positions, ElementsAre(0, 1, 2, 3));
+    }
+    Write(step, 14, 16, 5);
+    if (leaves) daemon_.MoveToHost(seq, {1});
+    EXPECT_THAT(View(step, 0, KVP_TIER_HBM).positions, ElementsAre(0, 1, 2, 3));  // As it was.
+    EXPECT_EQ(kvp_step_end(step, KVP_STEP_KEEP), leaves ? KVP_ABORTED : KVP_OK);
+    EXPECT_EQ(Length(seq), leaves ? 14u : 16u);
+    EXPECT_THAT(Error(), HasSubstr(leaves ? "left HBM" : ""));
+    ASSERT_EQ(kvp_seq_truncate(client_, seq, 14), KVP_OK);
+  }
+}
+
 TEST_F(StepsTest, TheCppWrapperEndsAndClosesWhatGoesOutOfScope) {
   kvp::Client client;
   const OpenArguments arguments(daemon_.socket_path());
