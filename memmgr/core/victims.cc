@@ -7,8 +7,8 @@
 namespace kvpager {
 namespace {
 
-constexpr uint32_t kPagesNear = 2048;  // How far a bounded walk looks.
-constexpr uint32_t kBlocksNear = 64;   // How far it goes on for a better class, once it has one.
+constexpr uint32_t kPagesNear = 8192;  // How far a bounded walk looks.
+constexpr uint32_t kBlocksNear = 256;  // How far it goes on for a better class, once it has one.
 
 bool MayLeave(const CoreState& state, PageIndex page, Tier tier) {
   const Page& row = state.blocks.page(page);
@@ -103,7 +103,7 @@ VictimHbm FindVictimHbm(const CoreState& state, Reach reach) {
 }
 
 VictimHost FindVictimHost(const CoreState& state, Reach reach) {
-  enum Rank : size_t { kOnNvme, kInHbm, kCached, kReferenced, kRanks };
+  enum Rank : size_t { kOnNvme, kInHbm, kCached, kHalfWritten, kReferenced, kRanks };
   Candidates<kRanks> candidates;
   WalkTier(
       state, Tier::kHost, reach,
@@ -115,7 +115,8 @@ VictimHost FindVictimHost(const CoreState& state, Reach reach) {
         } else if (row.copy(Tier::kHbm).valid()) {
           candidates.Offer(kInHbm, page);
         } else if (block.references == 0 && !block.durable) {
-          candidates.Offer(kCached, page);
+          // Of a block that is on its way to NVMe the pages written so far would be lost with it.
+          candidates.Offer(block.nvme_first.is_none() ? kCached : kHalfWritten, page);
         } else if (row.copy(Tier::kNvme).absent()) {
           candidates.Offer(kReferenced, page);
         } else {
@@ -129,6 +130,7 @@ VictimHost FindVictimHost(const CoreState& state, Reach reach) {
     case kInHbm:
       return {candidates.pages[candidates.best], HostExit::kDrop};
     case kCached:
+    case kHalfWritten:
       return {candidates.pages[candidates.best], HostExit::kDiscardBlock};
     case kReferenced:
       if (CanWriteOut(state)) return {candidates.pages[candidates.best], HostExit::kWriteOut};
