@@ -67,7 +67,7 @@ void World::CheckRoom(const RoomRefusal& refusal) const {
   if ((refusal.blocks_needed + 1) * groups > limits_.frames_max[0]) return;
   // What a SPLIT step has pinned in host memory cannot make way for what must leave HBM.
   if (refusal.split && refusal.blocks_needed * groups + 2 > limits_.frames_max[1]) return;
-  if ((open.size() + refusal.blocks_needed + 2) * groups > memory) return;
+  if ((open.size() + refusal.blocks_needed + 3) * groups > memory) return;
   if ((live.size() + refusal.blocks_new + 2) * groups > memory + blocks_nvme * groups) return;
   Fail(absl::StrCat("a step that needs ", refusal.blocks_needed, " blocks, ", refusal.blocks_new,
                     " of them new, is refused with room to spare: ", live.size(),
