@@ -54,7 +54,7 @@ bool MayRewrite(const CoreState& s, const Sequence& sequence, uint32_t position)
   return true;
 }
 
-std::string_view AdmitEntry(CoreState& s, EntryState& entry) {
+Refusal AdmitEntry(CoreState& s, EntryState& entry) {
   const uint32_t page_tokens = s.limits.page_tokens;
   Sequence& sequence = *s.sequences.Find(entry.sequence);
   entry.length_before_tokens = sequence.length_tokens;
@@ -68,20 +68,23 @@ std::string_view AdmitEntry(CoreState& s, EntryState& entry) {
   if (entry.rewrite_from_tokens < sequence.length_tokens) {
     entry.write_first = static_cast<uint32_t>(entry.rewrite_from_tokens / page_tokens);
     if (!MayRewrite(s, sequence, entry.write_first)) {
-      return "only draft tokens that no other sequence shares can be rewritten";
+      return {absl::StatusCode::kFailedPrecondition,
+              "only draft tokens that no other sequence shares can be rewritten"};
     }
   }
-  if (entry.append_tokens == 0) return "";
+  if (entry.append_tokens == 0) return {};
   entry.write_first = std::min(entry.write_first, position);
   if (rows > 0) {
     const Block& tail = s.blocks.block(s.sequences.At(sequence, position));
     if (!MayWriteInPlace(tail, rows) && !ReplaceTail(s, sequence, entry, position)) {
-      return "the block table is full; close or evict sequences";
+      return {absl::StatusCode::kResourceExhausted,
+              "the block table is full; close or evict sequences"};
     }
   }
   while (uint64_t{sequence.blocks} * page_tokens < entry.length_after_tokens) {
     if (!Grow(s, sequence)) {
-      return "no room for more blocks in open sequences; close some, or raise limits.sequences";
+      return {absl::StatusCode::kResourceExhausted,
+              "no room for more blocks in open sequences; close some, or raise limits.sequences"};
     }
   }
   sequence.length_tokens = entry.length_after_tokens;
@@ -90,7 +93,7 @@ std::string_view AdmitEntry(CoreState& s, EntryState& entry) {
     s.blocks.block(s.sequences.At(sequence, i)).filled_tokens =
         static_cast<uint16_t>(std::min<uint64_t>(filled, page_tokens));
   }
-  return "";
+  return {};
 }
 
 void UndoEntry(CoreState& s, EntryState& entry) {
@@ -112,18 +115,18 @@ void UndoEntry(CoreState& s, EntryState& entry) {
 
 }  // namespace
 
-std::string_view Admit(CoreState& s, Step& step) {
+Refusal Admit(CoreState& s, Step& step) {
   KVP_CHECK(!step.admitted);
   for (uint32_t i = step.entry_first; i != kNoSlot; i = s.steps.entry(i).next) {
-    const std::string_view problem = AdmitEntry(s, s.steps.entry(i));
-    if (problem.empty()) continue;
+    const Refusal refusal = AdmitEntry(s, s.steps.entry(i));
+    if (!refusal.refused()) continue;
     for (uint32_t undo = step.entry_first;; undo = s.steps.entry(undo).next) {
       UndoEntry(s, s.steps.entry(undo));
-      if (undo == i) return problem;
+      if (undo == i) return refusal;
     }
   }
   step.admitted = true;
-  return "";
+  return {};
 }
 
 void UndoAdmission(CoreState& s, Step& step) {

@@ -9,12 +9,19 @@
 
 #include <string_view>
 
+#include "absl/status/status.h"
 #include "memmgr/core/state.h"
 
 namespace kvpager {
 
-// Empty if the step is admitted; else a sentence, and nothing has changed.
-std::string_view Admit(CoreState& state, Step& step);
+// Why a step is not admitted. Then nothing has changed.
+struct Refusal {
+  absl::StatusCode status = absl::StatusCode::kOk;
+  std::string_view reason;
+
+  bool refused() const { return status != absl::StatusCode::kOk; }
+};
+Refusal Admit(CoreState& state, Step& step);
 
 // REQUIRES: admitted, not ready; none of its pages is pinned or claimed by it any more.
 void UndoAdmission(CoreState& state, Step& step);

@@ -59,10 +59,10 @@ bool StartNext(CoreState& s) {
     return true;
   }
   if (!TakeSplitSlot(s, step)) return false;
-  const std::string_view problem = Admit(s, step);
-  if (!problem.empty()) {
+  const Refusal refusal = Admit(s, step);
+  if (refusal.refused()) {
     ReleaseSplitSlot(s, step);
-    FailStep(s, slot, absl::StatusCode::kResourceExhausted, problem);
+    FailStep(s, slot, refusal.status, refusal.reason);
     return true;
   }
   if (!FitsAtAll(s, step)) {
@@ -269,7 +269,7 @@ void PassBy(CoreState& s) {
     if (step.passed_over || !MayStart(s, step) || WasCut(s, step)) continue;
     if (!s.EffectsHaveRoom() || !NeedsNoFrame(s, step)) continue;
     step.passed_over = true;
-    if (!Admit(s, step).empty()) continue;
+    if (Admit(s, step).refused()) continue;
     if (!AllThere(s, step)) {
       UndoAdmission(s, step);
       continue;
