@@ -42,6 +42,7 @@ check_clang() {
   [ -s "$jobs" ] || die "no source file of memmgr, ipc or tiers in $folder/compile_commands.json"
 
   common="clang++-14 -std=c++20 -fsyntax-only -Wall -Wextra -I$root -I$folder/generated"
+  common+=" -DKVPAGER_VERSION='\"\"'"  # CMake's project version.
   common+=" $(pkg-config --cflags libzmq liburing libisal)"
   local header
   while IFS= read -r -d '' header; do
