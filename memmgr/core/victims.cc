@@ -90,7 +90,9 @@ VictimHbm FindVictimHbm(const CoreState& state, Reach reach) {
         }
         if (row.copy(Tier::kHost).absent()) {
           candidates.Offer(leaf ? kDirtyLeaf : kDirty, page);
-          if (cached.is_none() && block.references == 0 && !block.durable) cached = page;
+          const bool droppable = block.references == 0 && !block.durable &&
+                                 (block.children == 0 || reach == Reach::kAll);
+          if (cached.is_none() && droppable) cached = page;
         } else {
           return false;  // On its way down already.
         }
@@ -103,7 +105,7 @@ VictimHbm FindVictimHbm(const CoreState& state, Reach reach) {
 }
 
 VictimHost FindVictimHost(const CoreState& state, Reach reach) {
-  enum Rank : size_t { kOnNvme, kInHbm, kCached, kHalfWritten, kReferenced, kRanks };
+  enum Rank : size_t { kOnNvme, kInHbm, kCachedLeaf, kHalfWritten, kReferenced, kCached, kRanks };
   Candidates<kRanks> candidates;
   WalkTier(
       state, Tier::kHost, reach,
@@ -115,8 +117,10 @@ VictimHost FindVictimHost(const CoreState& state, Reach reach) {
         } else if (row.copy(Tier::kHbm).valid()) {
           candidates.Offer(kInHbm, page);
         } else if (block.references == 0 && !block.durable) {
-          // Of a block that is on its way to NVMe the pages written so far would be lost with it.
-          candidates.Offer(block.nvme_first.is_none() ? kCached : kHalfWritten, page);
+          // Without a head its children are never found again (R8); of a block that is on its way
+          // to NVMe the pages written so far would be lost with it.
+          const bool whole = block.nvme_first.is_none();
+          candidates.Offer(block.children > 0 ? kCached : whole ? kCachedLeaf : kHalfWritten, page);
         } else if (row.copy(Tier::kNvme).absent()) {
           candidates.Offer(kReferenced, page);
         } else {
@@ -129,12 +133,14 @@ VictimHost FindVictimHost(const CoreState& state, Reach reach) {
     case kOnNvme:
     case kInHbm:
       return {candidates.pages[candidates.best], HostExit::kDrop};
-    case kCached:
+    case kCachedLeaf:
     case kHalfWritten:
+    case kCached:
       return {candidates.pages[candidates.best], HostExit::kDiscardBlock};
     case kReferenced:
       if (CanWriteOut(state)) return {candidates.pages[candidates.best], HostExit::kWriteOut};
-      return {};
+      if (candidates.pages[kCached].is_none()) return {};
+      return {candidates.pages[kCached], HostExit::kDiscardBlock};
     default:
       return {};
   }

@@ -6,8 +6,9 @@
 //
 //   HBM     clean leaf, clean, open tail with a copy below, dirty leaf, dirty, open tail of a
 //           suspended sequence, any open tail
-//   host    on NVMe, also in HBM, cached only, cached and half written, referenced (must be written
-//           first)
+//   host    on NVMe, also in HBM, cached leaf, cached leaf that is half written, referenced (must
+//   be written
+//           first), cached
 //   NVMe    cached leaf, cached, referenced but also higher up
 //
 // A leaf has no child block in the tier (R8). Nothing is changed here. O(reach).
