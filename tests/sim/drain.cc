@@ -68,6 +68,8 @@ void World::CheckRoom(const RoomRefusal& refusal) const {
   // What a SPLIT step has pinned in host memory cannot make way for what must leave HBM.
   if (refusal.split && refusal.blocks_needed * groups + 2 > limits_.frames_max[1]) return;
   if ((open.size() + refusal.blocks_needed + 3) * groups > memory) return;
+  // Open tails that fill host memory cannot go on to NVMe, and nothing brings them up again.
+  if (open.size() * groups + 2 > limits_.frames_max[1]) return;
   if ((live.size() + refusal.blocks_new + 2) * groups > memory + blocks_nvme * groups) return;
   Fail(absl::StrCat("a step that needs ", refusal.blocks_needed, " blocks, ", refusal.blocks_new,
                     " of them new, is refused with room to spare: ", live.size(),
