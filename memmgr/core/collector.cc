@@ -338,6 +338,25 @@ void Collect(CoreState& s) {
   }
 }
 
+namespace {
+
+// Host memory is full of what can go nowhere, but HBM has room: a page may pass through the
+// reserved host frame, which comes back when the page has arrived (R2).
+bool FetchThroughReserve(CoreState& s, Step& step) {
+  if (step.split_slot != kNoSlot || s.blocks.frames(Tier::kHbm).free_count() == 0) return false;
+  for (StepPages at(s, step, step.cursor); at.valid(); at.Next()) {
+    const Page& row = s.blocks.page(at.page());
+    if (row.claims == 0 || !row.copy(Tier::kNvme).valid()) continue;
+    if (!row.copy(Tier::kHbm).absent() || !row.copy(Tier::kHost).absent()) continue;
+    if (!Fetch(s, at.page(), Urgency::kStuck)) return false;
+    ++step.wait.promoted_nvme_pages;
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 bool GiveUpIfStuck(CoreState& s) {
   if (s.collecting == kNoSlot || s.operations.in_flight_total() > 0 || s.job_count > 0)
     return false;
@@ -353,6 +372,7 @@ bool GiveUpIfStuck(CoreState& s) {
   MakeRoomHbm(s, 1 + s.blocks.frames(Tier::kHbm).free_count(),
               s.steps.step(slot).host_page_waits ? Demotion::kSwap : Demotion::kMove, Reach::kAll);
   if (s.operations.in_flight_total() > 0 || s.progress) return true;
+  if (FetchThroughReserve(s, s.steps.step(slot))) return true;
   AbandonCollecting(s, slot);
   FailStep(
       s, slot, absl::StatusCode::kResourceExhausted,

@@ -112,7 +112,8 @@ bool Fetch(CoreState& s, PageIndex page, Urgency urgency) {
   if (!s.operations.HasRoom(Channel::kNvmeToHost)) return false;
   const FrameIndex source = s.blocks.page(page).copy(Tier::kNvme).frame;
   s.blocks.AddReader(page, Tier::kNvme);
-  const FrameIndex target = TakeFrameHost(s, urgency, Reserve::kKeep);
+  const FrameIndex target =
+      TakeFrameHost(s, urgency, urgency == Urgency::kStuck ? Reserve::kUse : Reserve::kKeep);
   if (target.is_none()) {
     s.blocks.RemoveReader(page, Tier::kNvme);
     return false;

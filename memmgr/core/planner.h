@@ -18,7 +18,8 @@
 
 namespace kvpager {
 
-enum class Urgency : uint8_t { kBackground, kDemand };
+// kStuck: nothing else can happen; even the reserved host frame is taken (R2).
+enum class Urgency : uint8_t { kBackground, kDemand, kStuck };
 
 // How far victims are looked for: a bounded way up from the coldest, or (before giving up) all.
 enum class Reach : uint8_t { kNear, kAll };
