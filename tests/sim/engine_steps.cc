@@ -107,11 +107,18 @@ FramePin Engine::PinPage(ModelStep& step, const ModelSequence& sequence, uint64_
                         testing::Describe(step.ticket));
   };
   if (word.generation != reference.generation) Complain(absl::StrCat("old generation: ", where()));
-  FramePin pin{Tier::kHbm, word.frame_hbm};
+  FramePin pin{Tier::kHbm, word.frame_hbm, {}};
   if (word.frame_hbm.is_none() && step.residency == Residency::kSplit && !written) {
-    pin = FramePin{Tier::kHost, word.frame_host};
+    pin = FramePin{Tier::kHost, word.frame_host, {}};
   }
   if (pin.frame.is_none()) Complain(absl::StrCat("nowhere: ", where()));
+  // In both tiers the pin of a SPLIT step may be in either. The library reads from HBM, and
+  // discards the step if the word has changed at its end.
+  if (step.residency == Residency::kSplit && !written && !word.frame_hbm.is_none() &&
+      !word.frame_host.is_none()) {
+    pin.unsure = page;
+    return pin;
+  }
   env_.watch.Pin(pin.tier, pin.frame);
   step.pins.push_back(pin);
   if (written) {
@@ -142,7 +149,8 @@ void Engine::View(ModelStep& step, const StepEntry& entry, const ModelSequence& 
         const uint32_t row = static_cast<uint32_t>(t - row_first);
         const bool unwritten = rows_unwritten_.count({pin.frame.value, row}) > 0;
         if (t < before) {
-          RowRead check{pin.tier, pin.frame, row, RowOf(tokens_before[t], group, name_space_)};
+          RowRead check{pin.tier, pin.frame, row, RowOf(tokens_before[t], group, name_space_),
+                        pin.unsure};
           if (!unwritten || pin.tier != Tier::kHbm) CheckRow(check, "when the step is ready");
           if (t < write_from) step.reads.push_back(check);
         } else if (pin.tier == Tier::kHbm) {
@@ -199,7 +207,11 @@ void Engine::RunKernels() {
 
 void Engine::PassEnd(ModelStep& step) {
   while (step.writes_landed < step.writes.size()) Land(step);
-  for (const RowRead& read : step.reads) CheckRow(read, "when the step's end passes");
+  for (const RowRead& read : step.reads) {
+    const bool moved =
+        !read.unsure.is_none() && env_.watch.word(read.unsure).frame_hbm != read.frame;
+    if (!moved) CheckRow(read, "when the step's end passes");
+  }
   step.phase = StepPhase::kEnded;
 }
 

@@ -50,6 +50,7 @@ struct RowRead {
   FrameIndex frame;
   uint32_t row = 0;
   Row expected = 0;
+  PageIndex unsure;  // Not pinned here, perhaps: holds only while the word of this page does.
 };
 
 struct RowWrite {
@@ -61,6 +62,7 @@ struct RowWrite {
 struct FramePin {
   Tier tier = Tier::kHbm;
   FrameIndex frame;
+  PageIndex unsure;
 };
 
 enum class StepPhase : uint8_t { kWaiting, kReady, kEnded };
