@@ -10,6 +10,7 @@
 #include "memmgr/core/planner.h"
 #include "memmgr/core/sequences.h"
 #include "memmgr/core/stocks.h"
+#include "memmgr/core/victims.h"
 
 namespace kvpager {
 namespace {
@@ -20,6 +21,14 @@ constexpr uint32_t kBlocksAhead = 16;  // Per input; bounds the work apart from 
 
 bool OnNvme(const CoreState& s, const Block& block) {
   return block.nvme_named && block.pages_valid_nvme == s.limits.num_groups;
+}
+
+// Whether the block has a run, or could take one. Copying it down for nothing would go on for ever:
+// the copy makes way for others, and is made again.
+bool MayGetRun(const CoreState& s, BlockIndex index) {
+  if (!s.blocks.block(index).nvme_first.is_none() || s.blocks.runs_free() > 0) return true;
+  const VictimNvme victim = FindVictimNvme(s, Reach::kNear);
+  return !victim.block.is_none() && victim.block != index;
 }
 
 // Starts what brings the block's pages to NVMe under its name.
@@ -40,7 +49,8 @@ void PushDown(CoreState& s, BlockIndex index, bool first) {
     if (!row.copy(Tier::kNvme).absent()) continue;
     if (row.copy(Tier::kHost).valid()) {
       WriteOut(s, page);
-    } else if (row.copy(Tier::kHost).absent() && row.copy(Tier::kHbm).valid()) {
+    } else if (row.copy(Tier::kHost).absent() && row.copy(Tier::kHbm).valid() &&
+               MayGetRun(s, index)) {
       Demote(s, page, Urgency::kDemand, Demotion::kCopy);
     }
   }
