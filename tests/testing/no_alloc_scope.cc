@@ -29,6 +29,12 @@ NoAllocScope::~NoAllocScope() { --scopes_alive; }
 
 void* operator new(size_t size) { return kvpager::testing::Allocate(size); }
 void* operator new[](size_t size) { return kvpager::testing::Allocate(size); }
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  return kvpager::testing::Allocate(size);
+}
+void* operator new[](size_t size, const std::nothrow_t&) noexcept {
+  return kvpager::testing::Allocate(size);
+}
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete[](void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, size_t) noexcept { std::free(memory); }
