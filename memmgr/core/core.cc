@@ -36,8 +36,16 @@ void GiveUp(CoreState& s) {
   if (!GiveUpIfStuck(s)) GiveUpBackground(s);
 }
 
+// A spent budget is worth another turn only if this one got somewhere, or was interrupted: what was
+// looked at in vain waits for an operation.
+bool GotSomewhere(const CoreState& s, bool progress) {
+  if (progress || !s.effects->empty() || s.job_count > 0) return true;
+  return s.collecting != kNoSlot && !s.steps.step(s.collecting).claimed;
+}
+
 // R5: everything that can happen now happens, within the budget.
 void RunToFixedPoint(CoreState& s) {
+  bool any_progress = false;
   for (;;) {
     s.progress = false;
     RunJobs(s);
@@ -45,11 +53,13 @@ void RunToFixedPoint(CoreState& s) {
     Collect(s);
     RunBackground(s);
     MaintainStocks(s);
+    any_progress |= s.progress;
     if (s.budget == 0 || !s.EffectsHaveRoom()) break;
     if (!s.progress) GiveUp(s);
     if (!s.progress) break;
   }
-  s.unfinished = s.progress || s.budget == 0;
+  const bool cut_short = s.budget == 0 || !s.EffectsHaveRoom();
+  s.unfinished = s.progress || (cut_short && GotSomewhere(s, any_progress));
 }
 
 struct Dispatch {
