@@ -54,8 +54,13 @@ void RunToFixedPoint(CoreState& s) {
     RunBackground(s);
     MaintainStocks(s);
     any_progress |= s.progress;
-    if (s.budget == 0 || !s.EffectsHaveRoom()) break;
-    if (!s.progress) GiveUp(s);
+    if (!s.EffectsHaveRoom()) break;
+    if (s.budget == 0 && GotSomewhere(s, any_progress)) break;
+    if (!s.progress) {
+      // With nothing in flight nothing would wake it: it is looked at whatever the budget says.
+      if (s.operations.in_flight_total() == 0) s.budget = s.limits.pages_per_input;
+      GiveUp(s);
+    }
     if (!s.progress) break;
   }
   const bool cut_short = s.budget == 0 || !s.EffectsHaveRoom();
