@@ -14,8 +14,12 @@
 //   bit 63      54 53          52      27 26         25       0
 //      generation  host valid  host frame hbm valid  hbm frame
 //
-// A counter is raised before a word of its 64 pages is withdrawn, that is, before it stops to say
-// what it said. A reader that finds the counters unchanged may reuse the view it built.
+// A counter is raised right after a word of its 64 pages was withdrawn, that is, has stopped to say
+// what it said, and before the daemon samples who may still read its frame. A reader that loads the
+// counters inside a step and finds what they were before it read the words may reuse that view: if
+// a word has gone meanwhile, the step began before the sample, and the frame waits for it. Raised
+// before the withdrawal instead, a view built between the two would be trusted for ever
+// (docs/decisions/0005).
 //
 // Do not renumber or reorder; a change raises kPageTableLayoutVersion.
 // Units: names carry them. Ownership: the daemon owns the region. Thread-safety: one writer, any

@@ -62,11 +62,12 @@ std::atomic<uint64_t>& PageTableWriter::withdrawal(PageIndex page) const {
 void PageTableWriter::Write(PageIndex page, const PageTableWord& word_new) {
   std::atomic<uint64_t>& target = word(page);
   // Relaxed reads of what only this thread writes.
-  if (Withdraws(UnpackWord(target.load(std::memory_order_relaxed)), word_new)) {
+  const PageTableWord word_old = UnpackWord(target.load(std::memory_order_relaxed));
+  target.store(PackWord(word_new), std::memory_order_seq_cst);
+  if (Withdraws(word_old, word_new)) {
     std::atomic<uint64_t>& counter = withdrawal(page);
     counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);
   }
-  target.store(PackWord(word_new), std::memory_order_seq_cst);
 }
 
 void PageTableWriter::SetState(PageTableState state) {

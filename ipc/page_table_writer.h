@@ -29,7 +29,8 @@ class PageTableWriter {
   PageTableWriter& operator=(PageTableWriter&&) = default;
 
   // Stores the word of `page`, seq_cst. If the word so far said something that the new one does not
-  // (a frame, or the generation of a valid word), raises the withdrawal counter first.
+  // (a frame, or the generation of a valid word), raises the withdrawal counter behind it. A frame
+  // that the new word no longer names may be reused for steps that begin after this call returned.
   void Write(PageIndex page, const PageTableWord& word_new);
 
   void SetState(PageTableState state);
