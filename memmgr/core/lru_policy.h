@@ -1,6 +1,8 @@
 // memmgr/core/lru_policy.h
 //
-// Least recently used: one doubly linked list per tier, threaded through one row per block.
+// Least recently used: doubly linked lists threaded through one row per block, one list per tier
+// and one of all blocks, each in the order of use. A block that enters a tier finds its place there
+// by its neighbours in the list of all.
 
 #ifndef KVPAGER_MEMMGR_CORE_LRU_POLICY_H_
 #define KVPAGER_MEMMGR_CORE_LRU_POLICY_H_
@@ -25,26 +27,33 @@ class LruPolicy final : public ResidencyPolicy {
   BlockIndex Coldest(Tier tier) const override;
   BlockIndex Warmer(Tier tier, BlockIndex block) const override;
   BlockIndex Sweep(Tier tier) override;
+  void RestartSweep(Tier tier) override;
 
  private:
   struct Link {
     BlockIndex colder;
     BlockIndex warmer;
-    bool tracked = false;
+    bool linked = false;
   };
   struct List {
+    std::vector<Link> links;  // By block.
     BlockIndex coldest;
     BlockIndex warmest;
     BlockIndex sweep;  // Next to be returned by Sweep.
+
+    Link& link(BlockIndex block) { return links[block.value]; }
+    const Link& link(BlockIndex block) const { return links[block.value]; }
+    void Insert(BlockIndex block, BlockIndex colder);  // None: as the coldest.
+    void Remove(BlockIndex block);
   };
 
-  Link& link(Tier tier, BlockIndex block) { return links_[TierIndex(tier)][block.value]; }
-  void Unlink(Tier tier, BlockIndex block);
-  void LinkWarmest(Tier tier, BlockIndex block);
-  void LinkColdest(Tier tier, BlockIndex block);
+  List& list(Tier tier) { return tiers_[TierIndex(tier)]; }
+  const List& list(Tier tier) const { return tiers_[TierIndex(tier)]; }
+  bool TrackedBelow(Tier tier, BlockIndex block) const;
+  BlockIndex NearestColder(Tier tier, BlockIndex block) const;
 
-  std::array<std::vector<Link>, kTierCount> links_;
-  std::array<List, kTierCount> lists_;
+  std::array<List, kTierCount> tiers_;
+  List all_;
 };
 
 }  // namespace kvpager

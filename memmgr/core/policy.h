@@ -5,10 +5,13 @@
 //
 // Contract: Track and Forget pair up per (tier, block). Touch means "used now"; callers touch a
 // chain's tail before its head, so that heads end up younger (FIELD.md: policies that ignore chains
-// strand tails). Coldest/Warmer walk from the next victim on; the walk is valid until the next call
-// that changes the tier. Sweep is a second walk with a memory, for the cleaner.
+// strand tails). A block that comes up into a tier is being used now; one that goes down into it
+// takes the place of its last use, however late it arrives. Coldest/Warmer walk from the next
+// victim on; the walk is valid until the next call that changes the tier. Sweep is a second walk
+// with a memory, for the cleaner.
 //
-// Thread-safety: none. No allocation after construction. All O(1).
+// Thread-safety: none. No allocation after construction. All O(1), Track within
+// a bounded search for the block's place.
 
 #ifndef KVPAGER_MEMMGR_CORE_POLICY_H_
 #define KVPAGER_MEMMGR_CORE_POLICY_H_
@@ -32,6 +35,7 @@ class ResidencyPolicy {
   // The block after the one that Sweep returned last, coldest first; none at the end, and then from
   // the coldest again.
   virtual BlockIndex Sweep(Tier tier) = 0;
+  virtual void RestartSweep(Tier tier) = 0;  // From the coldest, as at first.
 };
 
 }  // namespace kvpager

@@ -110,7 +110,11 @@ bool Cleaning(CoreState& s, Tier tier) {
   const Channel channel = tier == Tier::kHbm ? Channel::kHbmToHost : Channel::kHostToNvme;
   const uint32_t stock = s.blocks.frames(tier).free_count() + s.blocks.clean_pages(tier) +
                          s.operations.in_flight(channel);  // What is on its way counts.
-  if (stock < s.limits.clean_low[index]) s.refilling_clean[index] = true;
+  if (stock < s.limits.clean_low[index] && !s.refilling_clean[index]) {
+    s.refilling_clean[index] = true;
+    // From the coldest again: a cursor that only ever goes on stays ahead of what it had to skip.
+    s.blocks.policy().RestartSweep(tier);
+  }
   if (stock >= s.limits.clean_high[index]) s.refilling_clean[index] = false;
   return s.refilling_clean[index];
 }
@@ -128,12 +132,30 @@ bool CleanHbm(CoreState& s, BlockIndex index) {
   return true;
 }
 
+// True if a full NVMe tier holds only what was used later, and this cached block ends a chain: it
+// is the next victim of all tiers together. Kept instead, it would keep the chain before it from
+// leaving the NVMe tier, and warmer chains would have to go.
+bool ColdestOfAll(const CoreState& s, BlockIndex index) {
+  const Block& block = s.blocks.block(index);
+  if (block.references > 0 || block.durable || block.children > 0) return false;
+  if (!block.nvme_first.is_none() || s.blocks.runs_free() > 0) return false;
+  if (block.pages_in[TierIndex(Tier::kHbm)] > 0) return false;
+  const VictimNvme victim = FindVictimNvme(s, Reach::kNear);
+  return !victim.block.is_none() && s.blocks.block(victim.block).last_use > block.last_use;
+}
+
 bool CleanHost(CoreState& s, BlockIndex index) {
   const Block& block = s.blocks.block(index);
   if (block.phase != BlockPhase::kSealed) return true;
   // What an open sequence holds but nobody has named yet is written only under need, or when the
   // sequence is suspended.
   if (!(block.named && s.blocks.Admitted(block)) && !block.movable) return true;
+  if (ColdestOfAll(s, index)) {
+    ++s.metrics.evicted_dropped_pages[TierIndex(Tier::kHost)];
+    Discard(s, index);
+    s.progress = true;
+    return true;
+  }
   for (uint32_t group = 0; group < s.limits.num_groups; ++group) {
     const PageIndex page = s.blocks.page_of(index, group);
     const Page& row = s.blocks.page(page);

@@ -9,6 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "tests/sim/failure.h"
+#include "tests/sim/hits.h"
 #include "tests/sim/input_log.h"
 #include "tests/sim/options.h"
 #include "tests/sim/spikes.h"
@@ -19,7 +20,7 @@ namespace {
 
 constexpr const char* kUsage =
     "usage: kvpager-sim [--seeds N] [--first N] [--seed N] [--steps N] [--verbose]\n"
-    "                   [--record FILE] [--log FILE] [--spikes]\n"
+    "                   [--record FILE] [--log FILE] [--spikes] [--hits]\n"
     "  --seeds N      runs the seeds [first, first + N); default 100\n"
     "  --first N      default 1\n"
     "  --seed N       runs one seed\n"
@@ -27,7 +28,8 @@ constexpr const char* kUsage =
     "  --verbose      prints every input and every effect\n"
     "  --record FILE  writes the inputs, so that --log can replay them\n"
     "  --log FILE     replays recorded inputs into a fresh core and prints its effects\n"
-    "  --spikes       measures waiting times in virtual time, and fails if a bound is missed\n";
+    "  --spikes       measures waiting times in virtual time, and fails if a bound is missed\n"
+    "  --hits         compares hits with an ideal LRU cache's, and fails if they are too few\n";
 
 struct Flags {
   uint64_t seeds = 100;
@@ -36,6 +38,7 @@ struct Flags {
   uint64_t steps = 0;
   bool verbose = false;
   bool spikes = false;
+  bool hits = false;
   std::string record;
   std::string log;
 };
@@ -57,8 +60,8 @@ Flags ParseFlags(int argc, char** argv) {
       flags.verbose = true;
       continue;
     }
-    if (name == "--spikes") {
-      flags.spikes = true;
+    if (name == "--spikes" || name == "--hits") {
+      (name == "--spikes" ? flags.spikes : flags.hits) = true;
       continue;
     }
     std::string value;
@@ -130,6 +133,10 @@ int Main(int argc, char** argv) {
   if (flags.spikes) {
     SetReproduction("kvpager-sim --spikes");
     return RunSpikes() ? 0 : 1;
+  }
+  if (flags.hits) {
+    SetReproduction("kvpager-sim --hits");
+    return RunHits() ? 0 : 1;
   }
   const absl::Status recording = StartRecording(flags.record);
   if (!recording.ok()) Refuse(std::string(recording.message()));
