@@ -225,6 +225,16 @@ void GiveUpBackground(CoreState& s) {
   GiveUpDurableNames(s);
 }
 
+bool LetGoOfPrefetched(CoreState& s) {
+  bool any = false;
+  for (Prefetch& row : s.prefetches) {
+    if (!row.in_use || !row.owns_sequence) continue;
+    EndPrefetch(s, row);
+    any = true;
+  }
+  return any;
+}
+
 void ForgetBackground(CoreState& s, SequenceId sequence) {
   for (Prefetch& row : s.prefetches) {
     if (row.in_use && row.sequence == sequence) row.in_use = false;

@@ -25,6 +25,10 @@ void RunBackground(CoreState& state);
 // ever.
 void GiveUpBackground(CoreState& state);
 
+// Ends the prefetches by keys, which hold the blocks that they bring nearer. False if there is
+// none.
+bool LetGoOfPrefetched(CoreState& state);
+
 // A durable catalogue write has completed.
 void FinishDurableWrite(CoreState& state, const Operation& operation, Outcome outcome);
 

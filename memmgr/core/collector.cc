@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "memmgr/base/check.h"
 #include "memmgr/core/admission.h"
+#include "memmgr/core/background.h"
 #include "memmgr/core/loss.h"
 #include "memmgr/core/pinning.h"
 #include "memmgr/core/planner.h"
@@ -373,6 +374,7 @@ bool GiveUpIfStuck(CoreState& s) {
               s.steps.step(slot).host_page_waits ? Demotion::kSwap : Demotion::kMove, Reach::kAll);
   if (s.operations.in_flight_total() > 0 || s.progress) return true;
   if (FetchThroughReserve(s, s.steps.step(slot))) return true;
+  if (LetGoOfPrefetched(s)) return true;
   AbandonCollecting(s, slot);
   FailStep(
       s, slot, absl::StatusCode::kResourceExhausted,
