@@ -53,6 +53,7 @@ struct ClientOptions {
   std::string engine_name;
   Geometry geometry;
   uint64_t timeout_us = 0;
+  bool message_free = true;  // Steps on resident pages send nothing.
 };
 
 struct Reuse {
@@ -115,6 +116,7 @@ class Client {
 
   Client(std::unique_ptr<Link> link, const ClientOptions& options)
       : geometry_(options.geometry),
+        message_free_(options.message_free),
         timeout_us_(options.timeout_us),
         link_(std::move(link)),
         exchange_(*link_) {}
@@ -152,6 +154,7 @@ class Client {
   absl::StatusOr<uint64_t> SendExtend(uint64_t id, absl::Span<const Digest> keys);
   absl::StatusOr<uint64_t> SendFork(uint64_t parent, Ticket after, const Pending& pending);
   absl::Status SendSuspend(const Sequence* sequence);
+  absl::Status SendAppended(const Sequence* sequence, uint64_t length_tokens, uint32_t tokens);
   absl::StatusOr<uint64_t> SendResume(uint64_t id);
   absl::StatusOr<uint64_t> SendEvict(uint64_t id, Tier tier);
   absl::StatusOr<uint64_t> SendStepCancel(Ticket cancelled);
@@ -185,10 +188,21 @@ class Client {
   absl::Status SendHeldNames(Sequence* sequence, Ticket ended);
   void Remove(Step* step);
 
+  // ---- Steps without a message (client_message_free.cc) ----
+  bool MayRunMessageFree(StepResidency residency, const std::vector<StepEntry>& entries,
+                         uint64_t rewrite_from_tokens) const;
+  // Null, and `entries` is as it was: some page is not in HBM.
+  std::unique_ptr<Step> TryMessageFree(uint32_t lane, std::vector<StepEntry>& entries);
+  bool FindResident(StepEntry& entry) const;
+  void PublishDone(uint32_t lane);
+  // Says what such steps have appended. Before every message that depends on the length.
+  absl::Status Report(Sequence* sequence);
+
   // ---- Compaction (client_compact.cc) ----
   absl::Status MoveRows(Step* step, uint64_t base_tokens, absl::Span<const uint32_t> accepted);
 
   const Geometry geometry_;
+  const bool message_free_;
   const uint64_t timeout_us_;
   std::unique_ptr<Link> link_;
   Exchange exchange_;

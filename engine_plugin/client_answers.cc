@@ -131,6 +131,7 @@ absl::Status Client::ApplyUpdates(const Arrival& arrival) {
       KVP_RETURN_IF_ERROR(CutSequence(sequence, update.length_tokens, arrival.pending.step));
     } else if (arrival.pending.type == MessageType::kExtend) {
       sequence->set_length_tokens(update.length_tokens);
+      sequence->set_told_tokens(update.length_tokens);
     }
   }
   return absl::OkStatus();
@@ -152,6 +153,7 @@ absl::Status Client::HandleNewSequence(const Arrival& arrival) {
     auto made = std::make_unique<Sequence>(answer.sequence, geometry_.page_tokens);
     sequence = made.get();
     sequence->set_length_tokens(answer.tokens);
+    sequence->set_told_tokens(answer.tokens);
     sequences_.emplace(answer.sequence, std::move(made));
   }
   sequence->set_id(answer.sequence);
@@ -159,6 +161,7 @@ absl::Status Client::HandleNewSequence(const Arrival& arrival) {
   KVP_RETURN_IF_ERROR(ApplyUpdates(arrival));
   for (const SequenceUpdate& update : answer.updates) {
     if (update.sequence != answer.sequence) continue;
+    sequence->set_told_tokens(update.length_tokens);
     if (!posted) {
       sequence->set_length_tokens(update.length_tokens);
     } else if (sequence->length_tokens() < update.length_tokens) {
@@ -233,6 +236,8 @@ absl::Status Client::FailStep(Step* step, const absl::Status& why) {
       KVP_RETURN_IF_ERROR(PostTruncate(entry.sequence, entry.sequence->length_tokens(),
                                        entry.sequence->newest_ticket(), Accept::kNo));
     }
+    // The daemon never took these tokens in.
+    entry.sequence->set_told_tokens(std::min(entry.sequence->told_tokens(), entry.begin_tokens));
   }
   return absl::OkStatus();
 }
@@ -255,9 +260,15 @@ absl::Status Client::CutSequence(Sequence* sequence, uint64_t tokens_good,
                    left_tokens, " are left: ask for its length and recompute from there"));
   const bool dropped = RollBack(sequence, left_tokens, nullptr, Readers::kDrop, lost);
   sequence->cut_tokens = std::min(sequence->cut_tokens, tokens_good);
+  sequence->tail_is_ours = false;
   if (!reported && sequence->length_tokens() < before_tokens) sequence->Remember(lost);
-  if (!dropped) return absl::OkStatus();
-  return PostTruncate(sequence, sequence->length_tokens(), sequence->newest_ticket(), Accept::kNo);
+  absl::Status posted;
+  if (dropped) {
+    posted =
+        PostTruncate(sequence, sequence->length_tokens(), sequence->newest_ticket(), Accept::kNo);
+  }
+  sequence->set_told_tokens(std::min(sequence->told_tokens(), tokens_good));
+  return posted;
 }
 
 bool Client::RollBack(Sequence* sequence, uint64_t tokens, const Step* after, Readers readers,

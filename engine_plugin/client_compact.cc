@@ -103,6 +103,7 @@ absl::Status Client::Compact(uint64_t handle, uint32_t lane, uint64_t base_token
     KVP_RETURN_IF_ERROR(ended);
   }
   const uint64_t left_tokens = base_tokens + accepted.size();
+  KVP_RETURN_IF_ERROR(Report(sequence));
   KVP_RETURN_IF_ERROR(PostTruncate(sequence, left_tokens, sequence->newest_ticket(), Accept::kYes));
   sequence->set_length_tokens(left_tokens);
   return absl::OkStatus();

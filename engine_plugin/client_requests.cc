@@ -2,6 +2,7 @@
 //
 // How each request is put into a message.
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -56,6 +57,16 @@ absl::Status Client::SendSuspend(const Sequence* sequence) {
       .status();
 }
 
+absl::Status Client::SendAppended(const Sequence* sequence, uint64_t length_tokens,
+                                  uint32_t tokens) {
+  Pending pending;
+  pending.unanswered = true;
+  auto& builder = exchange_.builder();
+  return exchange_
+      .Queue(wire::CreateAppendedRequest(builder, sequence->id(), length_tokens, tokens), pending)
+      .status();
+}
+
 absl::StatusOr<uint64_t> Client::SendResume(uint64_t id) {
   Pending pending;
   pending.awaited = true;
@@ -83,6 +94,10 @@ absl::StatusOr<uint64_t> Client::SendStepCancel(Ticket cancelled) {
 absl::Status Client::PostTruncate(Sequence* sequence, uint64_t tokens, Ticket ticket,
                                   Accept accept) {
   if (sequence->id() == 0) return absl::OkStatus();  // A fork: cut when it has its id.
+  // What the daemon was never told of needs no cutting.
+  if (accept == Accept::kNo && tokens >= sequence->told_tokens()) return absl::OkStatus();
+  sequence->tail_is_ours = false;
+  sequence->set_told_tokens(std::min(sequence->told_tokens(), tokens));
   Pending pending;
   pending.sequence = sequence->handle();
   pending.tokens = tokens;

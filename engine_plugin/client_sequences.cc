@@ -124,6 +124,8 @@ absl::StatusOr<uint64_t> Client::Fork(uint64_t parent_handle) {
   const Deadline deadline = Deadline::AfterUs(timeout_us_);
   KVP_RETURN_IF_ERROR(Resolve(parent, deadline));
   KVP_RETURN_IF_ERROR(WaitForRoom(deadline));
+  KVP_RETURN_IF_ERROR(Report(parent));
+  parent->tail_is_ours = false;  // Two have it now.
   Pending pending;
   if (StableTokens(*parent) == parent->length_tokens()) {  // No open step writes what it copies.
     pending.awaited = true;
@@ -162,6 +164,7 @@ absl::Status Client::Name(uint64_t handle, absl::Span<const Digest> keys,
                                             std::vector<Digest>(keys.begin(), keys.end())});
     return absl::OkStatus();
   }
+  KVP_RETURN_IF_ERROR(Report(sequence));
   std::vector<uint64_t> requests;
   for (size_t first = 0; first < keys.size(); first += pool().keys_per_command_max) {
     const auto piece = keys.subspan(first, pool().keys_per_command_max);
@@ -185,6 +188,7 @@ absl::Status Client::SendHeldNames(Sequence* sequence, Ticket ended) {
     (held.ticket.number <= ended.number ? ready : waiting).push_back(std::move(held));
   }
   sequence->held_names = std::move(waiting);
+  if (!ready.empty()) KVP_RETURN_IF_ERROR(Report(sequence));
   for (const HeldName& held : ready) {
     const absl::Span<const Digest> keys(held.keys);
     for (size_t first = 0; first < keys.size(); first += pool().keys_per_command_max) {
@@ -206,6 +210,7 @@ absl::Status Client::Truncate(uint64_t handle, uint64_t tokens) {
     return absl::InvalidArgumentError(absl::StrCat(
         "cannot truncate a sequence of ", sequence->length_tokens(), " tokens to ", tokens));
   }
+  KVP_RETURN_IF_ERROR(Report(sequence));
   KVP_RETURN_IF_ERROR(PostTruncate(sequence, tokens, sequence->newest_ticket(), Accept::kYes));
   sequence->set_length_tokens(tokens);
   std::erase_if(sequence->held_names, [this, tokens](const HeldName& held) {
@@ -235,7 +240,9 @@ absl::Status Client::Suspend(uint64_t handle) {
   const Deadline deadline = Deadline::AfterUs(timeout_us_);
   KVP_RETURN_IF_ERROR(Resolve(sequence, deadline));
   KVP_RETURN_IF_ERROR(WaitForRoom(deadline));
+  KVP_RETURN_IF_ERROR(Report(sequence));
   KVP_RETURN_IF_ERROR(SendSuspend(sequence));
+  sequence->tail_is_ours = false;
   sequence->suspended = true;
   return absl::OkStatus();
 }

@@ -126,10 +126,20 @@ absl::StatusOr<Step*> Client::BeginChecked(uint32_t lane, StepResidency residenc
     return absl::ResourceExhaustedError(
         absl::StrCat(kStepsOpenMax, " steps of this client are open; end some of them"));
   }
-  auto made = std::make_unique<Step>(lanes_.NextTicket(lane), residency, std::move(entries));
-  KVP_ASSIGN_OR_RETURN(const uint64_t request, SendStepBegin(made.get(), rewrite_from_tokens));
+  std::unique_ptr<Step> made;
+  if (MayRunMessageFree(residency, entries, rewrite_from_tokens)) {
+    made = TryMessageFree(lane, entries);
+  }
+  if (made == nullptr) {
+    for (const StepEntry& entry : entries) KVP_RETURN_IF_ERROR(Report(entry.sequence));
+    made = std::make_unique<Step>(lanes_.NextTicket(lane), residency, std::move(entries));
+    KVP_ASSIGN_OR_RETURN(made->request, SendStepBegin(made.get(), rewrite_from_tokens));
+    for (const StepEntry& entry : made->entries()) {
+      entry.sequence->set_told_tokens(entry.end_tokens());
+      if (entry.request.draft) entry.sequence->tail_is_ours = false;
+    }
+  }
   Step* step = lanes_.Add(std::move(made));
-  step->request = request;
   for (const StepEntry& entry : step->entries()) {
     entry.sequence->set_length_tokens(entry.end_tokens());
     entry.sequence->open_steps().push_back(step);
@@ -267,7 +277,9 @@ absl::Status Client::EndReady(Step* step, KeepOrDiscard keep_or_discard) {
     result = CheckUnsure(link_->page_table(), step->unsure_pages);
     if (!result.ok()) keep_or_discard = KeepOrDiscard::kDiscard;
   }
-  KVP_RETURN_IF_ERROR(PostStepEnd(step->ticket()));
+  if (!step->message_free) KVP_RETURN_IF_ERROR(PostStepEnd(step->ticket()));
+  step->ended = true;
+  PublishDone(step->ticket().lane);
   if (keep_or_discard == KeepOrDiscard::kDiscard) {
     for (StepEntry& entry : step->entries()) {
       if (entry.dropped || entry.request.append_tokens == 0) continue;
@@ -277,7 +289,12 @@ absl::Status Client::EndReady(Step* step, KeepOrDiscard keep_or_discard) {
                                        entry.sequence->newest_ticket(), Accept::kNo));
     }
   }
-  return keep_or_discard == KeepOrDiscard::kKeep ? step->dropped_why() : result;
+  if (keep_or_discard == KeepOrDiscard::kDiscard) return result;
+  for (const StepEntry& entry : step->entries()) {
+    const bool appended = entry.request.append_tokens > 0 && !entry.request.draft && !entry.dropped;
+    if (appended && !step->message_free) entry.sequence->tail_is_ours = true;
+  }
+  return step->dropped_why();
 }
 
 void Client::Remove(Step* step) {
@@ -289,7 +306,9 @@ void Client::Remove(Step* step) {
     KVP_CHECK(!dead_.ok());  // Only then is a step removed without its answer.
     pending->step = nullptr;
   }
+  const uint32_t lane = step->ticket().lane;
   lanes_.Remove(step);
+  PublishDone(lane);
 }
 
 }  // namespace kvpager::engine

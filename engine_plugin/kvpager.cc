@@ -144,6 +144,10 @@ absl::StatusOr<engine::ClientOptions> ToOptions(const kvp_client_options* option
     return absl::InvalidArgumentError(
         "options.timeout_us is 0; say how long a call may wait for the daemon");
   }
+  if (options->pinned_steps > 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("options.pinned_steps is ", options->pinned_steps, "; it must be 0 or 1"));
+  }
   if (options->geometry == nullptr) return absl::InvalidArgumentError("options.geometry is NULL");
   const kvp_geometry& geometry = *options->geometry;
   KVP_RETURN_IF_ERROR(
@@ -157,6 +161,7 @@ absl::StatusOr<engine::ClientOptions> ToOptions(const kvp_client_options* option
   result.model = options->model;
   result.engine_name = OrEmpty(options->engine_name);
   result.timeout_us = options->timeout_us;
+  result.message_free = options->pinned_steps == 0;
   return result;
 }
 

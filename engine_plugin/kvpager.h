@@ -114,7 +114,9 @@ typedef struct kvp_client_options {
                               V; engines with different ones never share a block */
   const char* engine_name; /* for people: shown by kvpagerctl clients; NULL: the process name */
   const kvp_geometry* geometry; /* must match the pool; a refusal names the field that differs */
-  uint32_t timeout_us; /* for every call that asks the daemon, unless it takes its own; not 0 */
+  uint32_t timeout_us;   /* for every call that asks the daemon, unless it takes its own; not 0 */
+  uint32_t pinned_steps; /* 0: a step whose pages are all in HBM sends no message; 1: every step
+                            asks the daemon, which pins its pages: slower, for comparison */
 } kvp_client_options;
 
 /* Attaches: creates the pool or matches it, maps the page table, the device frames and the host

@@ -78,6 +78,8 @@ absl::Status Link::MapFrames(const Geometry& geometry) {
   const PoolInfo& pool_info = pool();
   KVP_ASSIGN_OR_RETURN(hbm_, MapRegion(channel_, kRegionHbm, Access::kReadWrite,
                                        pool_info.frames_hbm * geometry.frame_bytes_hbm()));
+  KVP_ASSIGN_OR_RETURN(lanes_,
+                       MapRegion(channel_, kRegionLanes, Access::kReadWrite, kLanesRegionBytes));
   if (pool_info.frames_host != 0) {
     KVP_ASSIGN_OR_RETURN(host_, MapRegion(channel_, kRegionHost, Access::kReadOnly,
                                           pool_info.frames_host * pool_info.frame_bytes_host));

@@ -23,6 +23,7 @@
 #include "ipc/attach.h"
 #include "ipc/deadline.h"
 #include "ipc/fd_channel.h"
+#include "ipc/lanes.h"
 #include "ipc/page_table_reader.h"
 #include "ipc/shm_region.h"
 #include "ipc/zmq_client.h"
@@ -46,6 +47,7 @@ class Link {
   const SessionToken& session() const { return channel_.reply().session; }
   const PageTableReader& page_table() const { return page_table_; }
   uint8_t* hbm() const { return hbm_.data(); }
+  SharedLanes& lanes() const { return *reinterpret_cast<SharedLanes*>(lanes_.data()); }
   uint8_t* host() const { return host_.data(); }  // Read-only; null where there is none.
 
   // kUnavailable if the daemon is known to be gone. One system call.
@@ -65,6 +67,7 @@ class Link {
   AttachClient channel_;
   PageTableReader page_table_;
   ShmRegion hbm_;
+  ShmRegion lanes_;
   ShmRegion host_;
   std::unique_ptr<ZmqClient> messages_;
 };

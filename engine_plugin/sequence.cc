@@ -44,6 +44,7 @@ absl::Status Sequence::ApplyRuns(uint32_t block_position, absl::Span<const Block
     }
   }
   blocks_ = std::move(changed);
+  resident_.CutTo(block_position);
   return absl::OkStatus();
 }
 

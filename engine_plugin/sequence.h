@@ -24,6 +24,7 @@
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "engine_plugin/digest.h"
+#include "engine_plugin/resident_pages.h"
 #include "memmgr/base/ids.h"
 
 namespace kvpager::engine {
@@ -59,6 +60,17 @@ class Sequence {
   uint64_t length_tokens() const { return length_tokens_; }
   void set_length_tokens(uint64_t tokens) { length_tokens_ = tokens; }
   uint32_t page_tokens() const { return page_tokens_; }
+
+  // The length that the daemon has, or will have when it has read what was sent. Steps that ran
+  // without a message may have put more behind it.
+  uint64_t told_tokens() const { return told_tokens_; }
+  void set_told_tokens(uint64_t tokens) { told_tokens_ = tokens; }
+
+  // Rows behind the last may be written where the tail is, without a word: a step of the daemon's
+  // has made it ours alone, and nothing has happened since that may have changed that.
+  bool tail_is_ours = false;
+
+  ResidentPages& resident() { return resident_; }
 
   const std::shared_ptr<const BlockList>& blocks() const { return blocks_; }
 
@@ -100,7 +112,9 @@ class Sequence {
   const uint32_t page_tokens_;
   uint64_t id_ = 0;
   uint64_t length_tokens_ = 0;
+  uint64_t told_tokens_ = 0;
   std::shared_ptr<const BlockList> blocks_ = std::make_shared<BlockList>();
+  ResidentPages resident_;
   std::vector<Step*> open_steps_;
   absl::Status error_;
   absl::Status broken_;

@@ -55,6 +55,22 @@ std::unique_ptr<Step> Lanes::Remove(const Step* step) {
   return removed;
 }
 
+bool Lanes::any_pending() const {
+  for (const Lane& lane : lanes_) {
+    for (const auto& step : lane.steps) {
+      if (step->state() == StepState::kPending) return true;
+    }
+  }
+  return false;
+}
+
+uint64_t Lanes::done(uint32_t lane) const {
+  for (const auto& step : lanes_[lane].steps) {
+    if (!step->ended) return step->ticket().number - 1;
+  }
+  return lanes_[lane].number;
+}
+
 Step* Lanes::oldest(uint32_t lane) const {
   KVP_CHECK_LT(lane, kLaneCount);
   const Lane& chosen = lanes_[lane];

@@ -50,6 +50,8 @@ struct StepEntry {
   Sequence* sequence = nullptr;
   uint64_t begin_tokens = 0;                // The sequence's length without this step's tokens.
   std::shared_ptr<const BlockList> blocks;  // As of the answer.
+  // Without a message: by group, where the pages were when the step began; null: none is listed.
+  std::vector<std::shared_ptr<const FrameList>> frames;
   bool dropped = false;
   absl::Status dropped_why;  // Ok: the caller discarded an earlier step and knows.
 
@@ -96,6 +98,11 @@ class Step {
   std::vector<StepEntry>& entries() { return entries_; }
   const std::vector<StepEntry>& entries() const { return entries_; }
 
+  // It was begun without a message.
+  bool message_free = false;
+  // Its end has been said, although it may still be listed.
+  bool ended = false;
+
   // The answer has come. Ready: takes the sequences' block lists as they are now.
   void SetReady(const StepTimes& times);
   void SetFailed(absl::Status why);
@@ -140,6 +147,10 @@ class Lanes {
   // The oldest step of the lane, or null.
   Step* oldest(uint32_t lane) const;
   size_t open_count() const { return open_count_; }
+  // True if the daemon still has to answer for one of them.
+  bool any_pending() const;
+  // The newest step of the lane before which all have ended, itself included; 0: none.
+  uint64_t done(uint32_t lane) const;
 
  private:
   struct Lane {

@@ -10,23 +10,10 @@
 #include "memmgr/base/units.h"
 
 namespace kvpager::engine {
-namespace {
 
-// Block positions [first, end).
-struct Positions {
-  uint64_t first = 0;
-  uint64_t end = 0;
-};
-
-// The positions of an entry that a view of `group` lists: at most two pieces, ascending, disjoint.
-struct Listed {
-  Positions read;
-  Positions appended;
-};
-
-Listed ListedPositions(const StepEntry& entry, uint32_t group, uint32_t page_tokens) {
+ListedPositions ListPositions(const StepEntry& entry, uint32_t group, uint32_t page_tokens) {
   const StepEntryRequest& request = entry.request;
-  Listed listed;
+  ListedPositions listed;
   const uint64_t blocks_count = CeilDiv(entry.end_tokens(), page_tokens);
   if (request.append_tokens > 0) {
     listed.appended = {entry.begin_tokens / page_tokens, blocks_count};
@@ -45,6 +32,8 @@ Listed ListedPositions(const StepEntry& entry, uint32_t group, uint32_t page_tok
   return listed;
 }
 
+namespace {
+
 absl::Status Broken(uint32_t group, uint64_t position, BlockRef block, std::string_view what) {
   return absl::UnavailableError(absl::StrCat(
       "the daemon broke its promise: the page of block ", block.block, " (position ", position,
@@ -58,7 +47,7 @@ class Builder {
       : options_(options), device_(device), host_(host), unsure_(unsure) {}
 
   absl::Status AddEntry(const StepEntry& entry) {
-    const Listed listed = ListedPositions(entry, options_.group, options_.page_tokens);
+    const ListedPositions listed = ListPositions(entry, options_.group, options_.page_tokens);
     const uint64_t blocks_count = listed.appended.end;
     if (entry.blocks->size() < blocks_count) {
       return absl::UnavailableError(absl::StrCat("the daemon described ", entry.blocks->size(),
@@ -67,6 +56,17 @@ class Builder {
     }
     const size_t device_first = device_.indices.size();
     const size_t host_first = host_.indices.size();
+    if (!entry.frames.empty()) {
+      const FrameList* const frames = entry.frames[options_.group].get();
+      for (const Positions& piece : {listed.read, listed.appended}) {
+        for (uint64_t position = piece.first; position < piece.end; ++position) {
+          Append(device_, static_cast<uint32_t>((*frames)[position]), position);
+        }
+      }
+      CloseEntry(entry, device_first, device_);
+      CloseEntry(entry, host_first, host_);
+      return absl::OkStatus();
+    }
     for (uint64_t position = listed.read.first; position < listed.read.end; ++position) {
       KVP_RETURN_IF_ERROR(AddPage(position, (*entry.blocks)[position], /*appended=*/false));
     }

@@ -5,6 +5,8 @@
 // not say where its page is means that the daemon broke its promise, and is an error, never a
 // guess.
 //
+// A step without a message has its frames from when it began, and no word is read again.
+//
 // A page is listed if the entry's range has it or if the step appends to it. In a SPLIT step a page
 // with a frame in HBM is listed there, else in host memory. The word of a page that is pinned in
 // host memory says so; where it names both tiers the pin may be in either, and the page is noted.
@@ -23,6 +25,19 @@
 #include "ipc/page_table_reader.h"
 
 namespace kvpager::engine {
+
+// Block positions [first, end).
+struct Positions {
+  uint64_t first = 0;
+  uint64_t end = 0;
+};
+
+// The positions of an entry that a view of `group` lists: at most two pieces, ascending, disjoint.
+struct ListedPositions {
+  Positions read;
+  Positions appended;
+};
+ListedPositions ListPositions(const StepEntry& entry, uint32_t group, uint32_t page_tokens);
 
 struct ViewOptions {
   const PageTableReader* page_table = nullptr;

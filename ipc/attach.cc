@@ -83,7 +83,7 @@ absl::Status EncodeAttachRequest(const AttachRequest& request, MessageBytes& mes
   const auto engine_name = Put(builder, request.engine_name);
   const auto root = wire::CreateAttachRequest(builder, request.version_major, request.version_minor,
                                               request.admin, pool, geometry, model, name_space,
-                                              token, engine_name);
+                                              token, engine_name, request.message_free);
   KVP_RETURN_IF_ERROR(EncodeMessage(0, SessionToken{}, builder, root, message));
   return CheckEncoded(message);
 }
@@ -102,6 +102,7 @@ absl::StatusOr<AttachRequest> DecodeAttachRequest(absl::Span<const uint8_t> byte
   if (request.name_space.empty()) request.name_space = "default";
   request.token = StringOf(body.token());
   request.engine_name = StringOf(body.engine_name());
+  request.message_free = body.message_free();
   return request;
 }
 

@@ -27,21 +27,21 @@ namespace kvpager {
 inline constexpr std::string_view kRegionPageTable = "page_table";  // Read-only.
 inline constexpr std::string_view kRegionHbm = "hbm";               // Writable.
 inline constexpr std::string_view kRegionHost = "host";             // Read-only.
-inline constexpr std::string_view kRegionLanes = "lanes";           // Writable; one page.
+inline constexpr std::string_view kRegionLanes = "lanes";           // Writable; ipc/lanes.h.
 inline constexpr size_t kRegionsMax = 8;
-inline constexpr size_t kLanesRegionBytes = 4096;
 inline constexpr size_t kAttachBytesMax = 16 * 1024;  // A request or a reply.
 
 struct AttachRequest {
   uint16_t version_major = kWireMajor;
   uint16_t version_minor = kWireMinor;
-  bool admin = false;       // Then pool, geometry and model are not looked at.
-  std::string pool;         // At most 255 bytes; not empty unless admin.
-  Geometry geometry;        // As the engine said it: Validate it before use.
-  std::string model;        // At most 1023 bytes.
-  std::string name_space;   // At most 255 bytes. Empty: "default".
-  std::string token;        // At most 4095 bytes. Empty: none.
-  std::string engine_name;  // At most 255 bytes. For people.
+  bool admin = false;         // Then pool, geometry and model are not looked at.
+  std::string pool;           // At most 255 bytes; not empty unless admin.
+  Geometry geometry;          // As the engine said it: Validate it before use.
+  std::string model;          // At most 1023 bytes.
+  std::string name_space;     // At most 255 bytes. Empty: "default".
+  std::string token;          // At most 4095 bytes. Empty: none.
+  std::string engine_name;    // At most 255 bytes. For people.
+  bool message_free = false;  // It keeps its lanes (ipc/lanes.h).
 };
 
 struct PoolInfo {

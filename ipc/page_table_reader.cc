@@ -123,10 +123,13 @@ size_t PageTableReader::ReadRuns(uint32_t group, absl::Span<const BlockRun> runs
 }
 
 uint64_t PageTableReader::withdrawals(uint32_t group, uint32_t block) const {
+  return withdrawals_[withdrawal_index(group, block)].load(std::memory_order_seq_cst);
+}
+
+uint64_t PageTableReader::withdrawal_index(uint32_t group, uint32_t block) const {
   KVP_CHECK_LT(group, num_groups_);
   KVP_CHECK_LT(block, blocks_max_);
-  const uint64_t page = uint64_t{group} * blocks_max_ + block;
-  return withdrawals_[page / kPagesPerWithdrawal].load(std::memory_order_seq_cst);
+  return (uint64_t{group} * blocks_max_ + block) / kPagesPerWithdrawal;
 }
 
 }  // namespace kvpager

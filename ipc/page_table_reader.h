@@ -48,8 +48,9 @@ class PageTableReader {
   size_t ReadRuns(uint32_t group, absl::Span<const BlockRun> runs,
                   absl::Span<PageTableWord> words) const;
 
-  // The withdrawal counter that covers a page (same REQUIRES as Read).
+  // The withdrawal counter that covers a page, and which it is (same REQUIRES as Read).
   uint64_t withdrawals(uint32_t group, uint32_t block) const;
+  uint64_t withdrawal_index(uint32_t group, uint32_t block) const;
 
  private:
   explicit PageTableReader(ShmRegion region);

@@ -62,6 +62,7 @@ constexpr BodyCheck kBodyChecks[] = {
     KVP_BODY(StepCancelRequest, "StepCancel"),
     KVP_BODY(PrefetchRequest, "Prefetch"),
     KVP_BODY(EvictRequest, "Evict"),
+    KVP_BODY(AppendedRequest, "Appended"),
     KVP_BODY(StatusRequest, "Status"),
     KVP_BODY(SequencesRequest, "Sequences"),
     KVP_BODY(ClientsRequest, "Clients"),

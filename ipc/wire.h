@@ -64,6 +64,7 @@ enum class MessageType : uint16_t {
   kStepCancel = 11,
   kPrefetch = 12,
   kEvict = 13,
+  kAppended = 14,
   kStatus = 32,
   kSequences = 33,
   kClients = 34,
@@ -97,6 +98,7 @@ KVP_WIRE_TYPE(StepEndRequest, kStepEnd);
 KVP_WIRE_TYPE(StepCancelRequest, kStepCancel);
 KVP_WIRE_TYPE(PrefetchRequest, kPrefetch);
 KVP_WIRE_TYPE(EvictRequest, kEvict);
+KVP_WIRE_TYPE(AppendedRequest, kAppended);
 KVP_WIRE_TYPE(StatusRequest, kStatus);
 KVP_WIRE_TYPE(SequencesRequest, kSequences);
 KVP_WIRE_TYPE(ClientsRequest, kClients);

@@ -122,6 +122,10 @@ absl::Status CheckValues(const wire::NameRequest& body, const WireBounds& bounds
   return absl::OkStatus();
 }
 
+absl::Status CheckValues(const wire::AppendedRequest&, const WireBounds&) {
+  return absl::OkStatus();
+}
+
 absl::Status CheckValues(const wire::SuspendRequest& body, const WireBounds&) {
   return CheckTicket(body.ticket());
 }

@@ -31,6 +31,7 @@ absl::Status CheckValues(const wire::ExtendRequest& body, const WireBounds& boun
 absl::Status CheckValues(const wire::ForkRequest& body, const WireBounds& bounds);
 absl::Status CheckValues(const wire::TruncateRequest& body, const WireBounds& bounds);
 absl::Status CheckValues(const wire::NameRequest& body, const WireBounds& bounds);
+absl::Status CheckValues(const wire::AppendedRequest& body, const WireBounds& bounds);
 absl::Status CheckValues(const wire::SuspendRequest& body, const WireBounds& bounds);
 absl::Status CheckValues(const wire::ResumeRequest& body, const WireBounds& bounds);
 absl::Status CheckValues(const wire::CloseRequest& body, const WireBounds& bounds);

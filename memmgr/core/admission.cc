@@ -17,6 +17,10 @@ bool MayWriteInPlace(const Block& tail, uint32_t rows) {
   return tail.filled_tokens == rows || tail.references == 1;
 }
 
+bool WritesUnseen(const CoreState& s, const Sequence& sequence) {
+  return !sequence.client.is_none() && s.lane_users[sequence.client.value].message_free;
+}
+
 uint32_t RowHint(const SequenceTable& sequences, const Sequence& sequence) {
   return sequence.blocks == 0 ? 0 : sequences.Back(sequence).value + 1;
 }
@@ -28,6 +32,7 @@ bool ReplaceTail(CoreState& s, Sequence& sequence, EntryState& entry, uint32_t p
                                              RowHint(s.sequences, sequence));
   if (fresh.is_none()) return false;
   s.blocks.AddReference(fresh);
+  s.blocks.block(fresh).unseen = WritesUnseen(s, sequence);
   s.sequences.Replace(sequence, position, fresh);
   entry.tail_source = tail;  // With the reference that the sequence had.
   entry.tail_target = fresh;
@@ -40,6 +45,7 @@ bool Grow(CoreState& s, Sequence& sequence) {
       s.blocks.Allocate(sequence.name_space, parent, RowHint(s.sequences, sequence));
   if (fresh.is_none()) return false;
   s.blocks.AddReference(fresh);
+  s.blocks.block(fresh).unseen = WritesUnseen(s, sequence);
   if (s.sequences.PushBack(sequence, fresh)) return true;
   DropReference(s, fresh);
   return false;

@@ -27,6 +27,8 @@ BlockTable::BlockTable(const Limits& limits)
       blocks_(limits.blocks_max),
       pages_(limits.pages_max()),
       frame_namespaces_(limits.frames_max[TierIndex(Tier::kHbm)]),
+      unseen_readers_(limits.namespaces_max, 0),
+      limbo_(limits.frames_max[TierIndex(Tier::kHbm)], limits.clients_max),
       rows_(limits.blocks_max),
       hbm_frames_(limits.frames_max[TierIndex(Tier::kHbm)]),
       host_frames_(limits.frames_max[TierIndex(Tier::kHost)]),
@@ -164,6 +166,7 @@ void BlockTable::Change(PageIndex index, Tier tier, CopyEvent event, FrameIndex 
   Block& row = block(owner);
   const bool was_absent = copy.absent();
   const bool was_valid = copy.valid();
+  const bool was_readable = was_valid || copy.state == CopyState::kRetiring;
   copy.state = *next;
   if (was_absent) {
     KVP_CHECK(!frame.is_none());
@@ -175,13 +178,26 @@ void BlockTable::Change(PageIndex index, Tier tier, CopyEvent event, FrameIndex 
   if (copy.absent()) {
     KVP_CHECK_EQ(copy.readers, 0);
     KVP_CHECK_EQ(copy.pins, 0);
-    if (tier != Tier::kNvme) frames(tier).Give(copy.frame.value);
+    LetGoOfFrame(row, tier, copy.frame, was_readable);
     copy.frame = FrameIndex{};
     open_pages_host_ -= tier == Tier::kHost && row.phase == BlockPhase::kOpen;
     if (--row.pages_in[TierIndex(tier)] == 0) Leave(owner, tier);
   }
   if (tier == Tier::kHbm && was_valid != copy.valid()) Publish(index);
   RefreshStock(index);
+}
+
+// An engine reads frames of blocks in its open sequences without asking; a cached block is in none.
+void BlockTable::LetGoOfFrame(const Block& row, Tier tier, FrameIndex frame, bool was_readable) {
+  if (tier == Tier::kNvme) return;
+  const bool unseen = tier == Tier::kHbm && was_readable &&
+                      (row.references > 0 || row.cut_unseen) &&
+                      unseen_readers_[row.name_space.value] > 0;
+  if (unseen) {
+    limbo_.Add(frame, row.name_space);
+  } else {
+    frames(tier).Give(frame.value);
+  }
 }
 
 void BlockTable::Enter(BlockIndex index, Tier tier) {

@@ -20,6 +20,7 @@
 #include "memmgr/base/free_map.h"
 #include "memmgr/base/ids.h"
 #include "memmgr/core/effect.h"
+#include "memmgr/core/limbo.h"
 #include "memmgr/core/limits.h"
 #include "memmgr/core/page_state.h"
 #include "memmgr/core/policy.h"
@@ -95,6 +96,14 @@ class BlockTable {
     frame_namespaces_[frame.value] = name;
   }
 
+  // Frames that a step may still read of which nobody told the core.
+  Limbo& limbo() { return limbo_; }
+  const Limbo& limbo() const { return limbo_; }
+  // Engines of the namespace that run such steps.
+  void CountUnseenReaders(NamespaceId name, int change) {
+    unseen_readers_[name.value] += static_cast<uint32_t>(change);
+  }
+
   // ---- Stocks (R6)
   uint32_t clean_pages(Tier tier) const { return clean_pages_[TierIndex(tier)]; }
   uint32_t pinned_pages(Tier tier) const { return pinned_pages_[TierIndex(tier)]; }
@@ -116,6 +125,7 @@ class BlockTable {
   void Leave(BlockIndex block, Tier tier);
   void FreeRow(BlockIndex index);
   void Publish(PageIndex page);
+  void LetGoOfFrame(const Block& row, Tier tier, FrameIndex frame, bool was_readable);
   bool IsClean(PageIndex page, Tier tier) const;
   void RefreshStock(PageIndex page);
   void RefreshStocks(BlockIndex index);  // O(groups)
@@ -127,6 +137,8 @@ class BlockTable {
   std::vector<Block> blocks_;
   std::vector<Page> pages_;
   std::vector<NamespaceId> frame_namespaces_;
+  std::vector<uint32_t> unseen_readers_;  // By namespace.
+  Limbo limbo_;
   FreeMap rows_;
   FreeMap hbm_frames_;
   FreeMap host_frames_;

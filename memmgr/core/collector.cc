@@ -20,7 +20,7 @@ namespace {
 
 constexpr uint32_t kWindowPages = 1024;  // How far ahead of the first missing page copies start.
 constexpr uint32_t kFailuresMax = 64;    // Copies that fail for one step before it is given up.
-constexpr uint32_t kMovesMax = 64;       // Moves out of HBM under way for one step.
+
 constexpr uint64_t kTouchIntervalNs = 100'000'000;
 constexpr uint32_t kTouchAlwaysBlocks = 1024;
 
@@ -201,6 +201,8 @@ void FetchMissing(CoreState& s, Step& step) {
               obstacles.host_page_waits ? Demotion::kSwap : Demotion::kMove, Reach::kNear);
 }
 
+}  // namespace
+
 void TouchBlocks(CoreState& s, Sequence& sequence) {
   if (sequence.blocks == 0) return;
   if (sequence.blocks > kTouchAlwaysBlocks && s.now.ns < sequence.touched.ns + kTouchIntervalNs) {
@@ -210,6 +212,8 @@ void TouchBlocks(CoreState& s, Sequence& sequence) {
   SequenceTable::Walk walk(s.sequences, sequence, sequence.blocks - 1);
   for (; walk.valid(); walk.Previous()) s.blocks.Touch(walk.block());  // Tail before head (R8).
 }
+
+namespace {
 
 void MakeReady(CoreState& s, uint32_t slot) {
   Step& step = s.steps.step(slot);
@@ -359,8 +363,7 @@ bool FetchThroughReserve(CoreState& s, Step& step) {
 }  // namespace
 
 bool GiveUpIfStuck(CoreState& s) {
-  if (s.collecting == kNoSlot || s.operations.in_flight_total() > 0 || s.job_count > 0)
-    return false;
+  if (s.collecting == kNoSlot || s.AwaitsFrames() || s.job_count > 0) return false;
   if (s.now < s.nvme_write_retry) return false;
   const uint32_t slot = s.collecting;
   if (!s.steps.step(slot).claimed) return false;
@@ -372,7 +375,7 @@ bool GiveUpIfStuck(CoreState& s) {
   MakeRoomHost(s, Reach::kAll);
   MakeRoomHbm(s, 1 + s.blocks.frames(Tier::kHbm).free_count(),
               s.steps.step(slot).host_page_waits ? Demotion::kSwap : Demotion::kMove, Reach::kAll);
-  if (s.operations.in_flight_total() > 0 || s.progress) return true;
+  if (s.AwaitsFrames() || s.progress) return true;
   if (FetchThroughReserve(s, s.steps.step(slot))) return true;
   if (LetGoOfPrefetched(s)) return true;
   AbandonCollecting(s, slot);

@@ -32,6 +32,9 @@ void AbandonCollecting(CoreState& state, uint32_t slot);
 // further away, or answers it with kResourceExhausted. True if there was one.
 bool GiveUpIfStuck(CoreState& state);
 
+// Its blocks were used now; of long sequences not more often than is worth the time.
+void TouchBlocks(CoreState& state, Sequence& sequence);
+
 // A copy that the collecting step waited for has failed.
 void NoteFailure(CoreState& state, PageIndex page);
 

@@ -54,6 +54,7 @@ struct StepEntry {
 // A new engine in slot `client`, which must be free. Everything it names lies in `name_space`.
 struct AttachCommand {
   NamespaceId name_space;
+  bool message_free = false;  // It has lanes, and runs steps on resident pages without a word.
 };
 
 // The engine's process is gone: its steps have ended, its unnamed blocks are free to go. Answered
@@ -111,6 +112,19 @@ struct CloseCommand {
   Ticket ticket;
 };
 
+// Steps that the core was not told of have appended `tokens` in place, behind `length_tokens`, and
+// have ended. Ignored if the sequence has another length by now: then its engine has been told.
+struct AppendedCommand {
+  SequenceId sequence;
+  uint64_t length_tokens = 0;
+  uint32_t tokens = 0;
+};
+
+// Such steps have used the sequence since it was last said.
+struct UsedCommand {
+  SequenceId sequence;
+};
+
 // Pins everything the step reads, fetching what is absent; answered by kStepReady. Steps of one
 // client become ready in the order they were asked for.
 struct StepBeginCommand {
@@ -151,8 +165,9 @@ struct Command {
   ClientId client;       // None: an administrator, who may use Prefetch and Evict only.
   uint64_t request = 0;  // 0: no answer wanted.
   std::variant<AttachCommand, GoneCommand, OpenCommand, ExtendCommand, ForkCommand, TruncateCommand,
-               NameCommand, SuspendCommand, ResumeCommand, CloseCommand, StepBeginCommand,
-               StepEndCommand, StepCancelCommand, PrefetchCommand, EvictCommand>
+               NameCommand, SuspendCommand, ResumeCommand, CloseCommand, AppendedCommand,
+               UsedCommand, StepBeginCommand, StepEndCommand, StepCancelCommand, PrefetchCommand,
+               EvictCommand>
       body;
 };
 

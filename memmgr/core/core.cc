@@ -32,7 +32,7 @@ void BeginInput(CoreState& s, Instant now, Effects& effects) {
 
 // Nothing moves and nothing is in flight: what still waits would wait for ever.
 void GiveUp(CoreState& s) {
-  if (s.operations.in_flight_total() > 0 || s.now < s.nvme_write_retry) return;
+  if (s.AwaitsFrames() || s.now < s.nvme_write_retry) return;
   if (!GiveUpIfStuck(s)) GiveUpBackground(s);
 }
 
@@ -58,7 +58,7 @@ void RunToFixedPoint(CoreState& s) {
     if (s.budget == 0 && GotSomewhere(s, any_progress)) break;
     if (!s.progress) {
       // With nothing in flight nothing would wake it: it is looked at whatever the budget says.
-      if (s.operations.in_flight_total() == 0) s.budget = s.limits.pages_per_input;
+      if (!s.AwaitsFrames()) s.budget = s.limits.pages_per_input;
       GiveUp(s);
     }
     if (!s.progress) break;
@@ -81,6 +81,8 @@ struct Dispatch {
   void operator()(const SuspendCommand&) const { ChangeSequence(s, command); }
   void operator()(const ResumeCommand&) const { ChangeSequence(s, command); }
   void operator()(const CloseCommand&) const { ChangeSequence(s, command); }
+  void operator()(const AppendedCommand& body) const { NoteAppended(s, command, body); }
+  void operator()(const UsedCommand& body) const { NoteUsed(s, command, body); }
   void operator()(const StepBeginCommand& body) const { BeginStep(s, command, body); }
   void operator()(const StepEndCommand& body) const { EndStep(s, command, body); }
   void operator()(const StepCancelCommand& body) const { CancelStep(s, command, body); }
@@ -179,9 +181,37 @@ void Core::Complete(Instant now, const Completion& completion, Effects& effects)
   RunToFixedPoint(s);
 }
 
+void Core::NoteLanes(ClientId client, const LaneCounters& lanes) {
+  state_->lane_users[client.value].lanes = lanes;
+}
+
+void Core::PassLimbo(Instant now, Effects& effects) {
+  CoreState& s = *state_;
+  BeginInput(s, now, effects);
+  Limbo& limbo = s.blocks.limbo();
+  limbo.Stamp(s.lane_users);
+  limbo.Release(s.lane_users,
+                [&s](FrameIndex frame) { s.blocks.frames(Tier::kHbm).Give(frame.value); });
+  RunToFixedPoint(s);
+}
+
 void Core::Tick(Instant now, Effects& effects) {
   BeginInput(*state_, now, effects);
   RunToFixedPoint(*state_);
+}
+
+bool Core::has_unstamped_frames() const { return state_->blocks.limbo().unstamped(); }
+bool Core::wants_lanes() const {
+  return state_->blocks.limbo().count() > 0 || state_->deferred_first != kNoSlot;
+}
+bool Core::wants_lanes_soon() const {
+  return wants_lanes() && (state_->collecting != kNoSlot || state_->deferred_first != kNoSlot);
+}
+
+SequenceId Core::sequence_in_slot(uint32_t slot) const {
+  const SequenceTable& sequences = state_->sequences;
+  if (slot >= sequences.slots() || sequences.at_slot(slot).phase != SequencePhase::kOpen) return {};
+  return sequences.id_of(slot);
 }
 
 bool Core::has_work() const { return state_->unfinished; }

@@ -25,6 +25,7 @@
 #include "memmgr/base/ids.h"
 #include "memmgr/core/command.h"
 #include "memmgr/core/effect.h"
+#include "memmgr/core/limbo.h"
 #include "memmgr/core/limits.h"
 #include "memmgr/core/metrics.h"
 
@@ -80,6 +81,16 @@ class Core {
   void Complete(Instant now, const Completion& completion, Effects& effects);
   void Tick(Instant now, Effects& effects);
 
+  // Engines that run steps without a message (docs/SHARED_PAGE_TABLE.md). NoteLanes only remembers
+  // what an engine's lanes say. After every input that leaves has_unstamped_frames(), carry out its
+  // effects, note the lanes of all such engines, then call PassLimbo, the fourth input. Call it
+  // too, with fresh lanes, from time to time while wants_lanes().
+  void NoteLanes(ClientId client, const LaneCounters& lanes);
+  void PassLimbo(Instant now, Effects& effects);
+  bool has_unstamped_frames() const;
+  bool wants_lanes() const;
+  bool wants_lanes_soon() const;  // Somebody waits for what they may say.
+
   bool has_work() const;
 
   // When Tick is next needed although nothing else happened: a deadline. Calling it early is
@@ -96,6 +107,7 @@ class Core {
   // Sequences in slot order, starting with the first at or after slot `slot_first`; nullopt-like
   // (sequence none) behind the last. For administrators: O(blocks of the sequence).
   SequenceInfo sequence_info(uint32_t slot_first) const;
+  SequenceId sequence_in_slot(uint32_t slot) const;  // None: no open one.
   static uint32_t SlotOf(SequenceId sequence) { return static_cast<uint32_t>(sequence.value); }
 
   // CHECKs every invariant of every table. O(pages + frames); for tests, the simulator and debug.

@@ -16,6 +16,13 @@ namespace {
 // kMore: the budget is spent, go on here. kLater: others must go first.
 enum class JobResult : uint8_t { kDone, kMore, kLater };
 
+// A loss waits for no ticket: frames of what is cut may be read by steps that nobody told us of.
+void MarkCut(CoreState& s, const Sequence& sequence) {
+  if (sequence.client.is_none() || !s.lane_users[sequence.client.value].message_free) return;
+  SequenceTable::Walk walk(s.sequences, sequence, std::min(sequence.cut_blocks, sequence.blocks));
+  for (; walk.valid(); walk.Next()) s.blocks.block(walk.block()).cut_unseen = true;
+}
+
 // Lets go of blocks from the tail on. False if the budget is spent before `blocks_left` are left.
 bool Shorten(CoreState& s, Sequence& sequence, uint32_t blocks_left) {
   while (sequence.blocks > blocks_left) {
@@ -36,6 +43,7 @@ JobResult RunTruncate(CoreState& s, const Job& job) {
   sequence.length_tokens = tokens;
   const uint64_t accepted = sequence.accepted_tokens;
   sequence.accepted_tokens = job.accept ? tokens : std::min(accepted, tokens);
+  sequence.unseen_tokens = std::min(sequence.unseen_tokens, tokens);
   if (job.accept) {
     SealAccepted(s, sequence,
                  static_cast<uint32_t>(std::min(accepted, tokens) / s.limits.page_tokens));
@@ -51,12 +59,14 @@ JobResult RunTruncate(CoreState& s, const Job& job) {
 JobResult RunCut(CoreState& s, const Job& job) {
   Sequence& sequence = *s.sequences.Find(job.sequence);
   KVP_CHECK_EQ(sequence.steps_ready, 0u);
+  MarkCut(s, sequence);
   if (sequence.cut_blocks < sequence.blocks && !Shorten(s, sequence, sequence.cut_blocks)) {
     return JobResult::kMore;
   }
   const uint64_t tokens = uint64_t{sequence.cut_blocks} * s.limits.page_tokens;
   sequence.length_tokens = std::min(sequence.length_tokens, tokens);
   sequence.accepted_tokens = std::min(sequence.accepted_tokens, sequence.length_tokens);
+  sequence.unseen_tokens = std::min(sequence.unseen_tokens, sequence.length_tokens);
   sequence.cut_blocks = kNotCut;
   sequence.cut_queued = false;
   ++sequence.losses;  // Steps asked for since the loss did not know of it either.
@@ -90,6 +100,7 @@ JobResult RunFork(CoreState& s, const Job& job) {
   }
   child.length_tokens = job.tokens;
   child.accepted_tokens = std::min(parent.accepted_tokens, job.tokens);
+  child.unseen_tokens = std::min(parent.unseen_tokens, job.tokens);
   // What its parent lost, it has lost too.
   child.cut_blocks = parent.cut_blocks;
   --parent.busy;
@@ -133,6 +144,10 @@ JobResult RunGone(CoreState& s, const Job& job) {
     QueueClose(s, s.sequences.id_of(slot), job.client, 0);
   }
   if (client.sequences > 0) return JobResult::kLater;
+  LaneUser& user = s.lane_users[job.client.value];
+  if (user.message_free) s.blocks.CountUnseenReaders(user.name_space, -1);
+  user = LaneUser{};
+  s.blocks.limbo().Forget(job.client);
   client = Client{};
   s.Notify(job.client, ReplyKind::kClientReleased);
   return JobResult::kDone;

@@ -5,6 +5,7 @@
 #include "absl/status/status.h"
 #include "memmgr/core/background.h"
 #include "memmgr/core/planner.h"
+#include "memmgr/core/steps.h"
 #include "memmgr/core/stocks.h"
 
 namespace kvpager {
@@ -54,7 +55,15 @@ void NameBlock(CoreState& s, BlockIndex index, const BlockKey& key, BlockIndex p
 }  // namespace
 
 void NameBlocks(CoreState& s, const Command& command, const NameCommand& body) {
-  const Sequence& sequence = *s.sequences.Find(body.sequence);
+  Sequence& sequence = *s.sequences.Find(body.sequence);
+  // What was filled without a message is accepted, and whoever names it says that it is written.
+  const uint64_t end_tokens =
+      (uint64_t{body.block_first} + body.keys.size()) * s.limits.page_tokens;
+  if (end_tokens <= sequence.unseen_tokens && end_tokens > sequence.accepted_tokens) {
+    const auto first = static_cast<uint32_t>(sequence.accepted_tokens / s.limits.page_tokens);
+    sequence.accepted_tokens = end_tokens;
+    SealAccepted(s, sequence, first);
+  }
   if (!AllSealed(s, sequence, body)) {
     s.Answer(command.client, command.request, absl::StatusCode::kFailedPrecondition,
              "only full blocks whose step has ended, and which are no draft, can be named");

@@ -157,6 +157,8 @@ struct Block {
   bool restored = false;    // Found at start, not verified yet.
   bool rewrite = false;     // Leaves its unnamed run, to be written under its name.
   bool movable = false;     // Suspended: may be moved although open.
+  bool cut_unseen = false;  // Taken from a sequence that a step may read of which nobody told us.
+  bool unseen = false;  // While open its engine may write it without a word: it stays where it is.
 
   bool live() const { return phase == BlockPhase::kOpen || phase == BlockPhase::kSealed; }
 };

@@ -15,11 +15,18 @@ constexpr uint32_t kHostReserve = 1;  // R2: kept for swaps.
 
 // ---- Frames
 
+// How many frames the collecting step can use.
+uint32_t FramesWanted(const CoreState& s) {
+  if (s.collecting == kNoSlot) return 1;
+  return std::clamp(s.steps.step(s.collecting).missing, 1u, kMovesMax);
+}
+
 FrameIndex TakeFrameHbm(CoreState& s, Urgency urgency) {
   FreeMap& frames = s.blocks.frames(Tier::kHbm);
   if (urgency == Urgency::kBackground) {
     if (frames.free_count() <= s.limits.free_low[TierIndex(Tier::kHbm)] / 2) return {};
   } else if (frames.free_count() == 0) {
+    if (s.blocks.limbo().count() >= FramesWanted(s)) return {};  // They are on their way.
     const VictimHbm victim = FindVictimHbm(s, Reach::kNear);
     if (victim.page.is_none() || !victim.clean) return {};
     s.blocks.Drop(victim.page, Tier::kHbm);
@@ -202,7 +209,8 @@ bool Place(CoreState& s, PageIndex page) {
 // ---- Room
 
 uint32_t MakeRoomHbm(CoreState& s, uint32_t frames_wanted, Demotion kind, Reach reach) {
-  uint32_t coming = s.operations.moves_in_flight() + s.blocks.frames(Tier::kHbm).free_count();
+  uint32_t coming = s.operations.moves_in_flight() + s.blocks.frames(Tier::kHbm).free_count() +
+                    s.blocks.limbo().count();
   while (coming < frames_wanted && s.Spend()) {
     const VictimHbm victim = FindVictimHbm(s, reach);
     if (victim.page.is_none()) break;

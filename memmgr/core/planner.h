@@ -24,6 +24,8 @@ enum class Urgency : uint8_t { kBackground, kDemand, kStuck };
 // How far victims are looked for: a bounded way up from the coldest, or (before giving up) all.
 enum class Reach : uint8_t { kNear, kAll };
 
+inline constexpr uint32_t kMovesMax = 64;  // Moves out of HBM under way for one step.
+
 // ---- Copies
 
 // Host -> HBM. False if there is no frame or the channel is full.

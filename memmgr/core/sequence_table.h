@@ -33,6 +33,7 @@ struct Sequence {
   uint32_t generation = 0;
   uint64_t length_tokens = 0;
   uint64_t accepted_tokens = 0;  // Tokens behind these are drafts: their blocks stay open.
+  uint64_t unseen_tokens = 0;    // Up to here steps without a message have said that they wrote.
   uint32_t blocks = 0;
   uint32_t chunk_first = kNoChunk;
   uint32_t chunk_last = kNoChunk;

@@ -9,6 +9,7 @@
 #include "memmgr/base/check.h"
 #include "memmgr/base/units.h"
 #include "memmgr/core/background.h"
+#include "memmgr/core/collector.h"
 #include "memmgr/core/naming.h"
 #include "memmgr/core/planner.h"
 #include "memmgr/core/step_queue.h"
@@ -106,6 +107,9 @@ void Attach(CoreState& s, const Command& command, const AttachCommand& body) {
   client = Client{};
   client.attached = true;
   client.name_space = body.name_space;
+  s.blocks.limbo().Forget(command.client);
+  s.lane_users[command.client.value] = {body.message_free, body.name_space, {}};
+  if (body.message_free) s.blocks.CountUnseenReaders(body.name_space, 1);
   s.Answer(command.client, command.request, StatusCode::kOk, "");
 }
 
@@ -149,6 +153,41 @@ void ExtendSequence(CoreState& s, const Command& command, const ExtendCommand& b
     return;
   }
   AnswerReuse(s, command, body.sequence, body.keys);
+}
+
+// ---- Steps without a message
+
+void NoteAppended(CoreState& s, const Command& command, const AppendedCommand& body) {
+  Sequence* sequence = FindOwn(s, command, body.sequence);
+  if (sequence == nullptr) return;
+  const uint32_t page_tokens = s.limits.page_tokens;
+  const uint64_t rows = body.length_tokens % page_tokens;
+  if (sequence->length_tokens != body.length_tokens || sequence->cut_blocks != kNotCut) {
+    Refuse(s, command, StatusCode::kFailedPrecondition, "the sequence has another length by now");
+    return;
+  }
+  const bool open =
+      rows > 0 && s.blocks.block(s.sequences.Back(*sequence)).phase == BlockPhase::kOpen;
+  if (!open || rows + body.tokens > page_tokens) {
+    Refuse(s, command, StatusCode::kInvalidArgument,
+           "only rows behind the last ones of an open block can be appended without a step");
+    return;
+  }
+  Block& tail = s.blocks.block(s.sequences.Back(*sequence));
+  if (tail.references > 1 && tail.filled_tokens != rows) {
+    Refuse(s, command, StatusCode::kInvalidArgument, "somebody else's rows are there");
+    return;
+  }
+  sequence->length_tokens += body.tokens;
+  sequence->unseen_tokens = sequence->length_tokens;
+  tail.filled_tokens = static_cast<uint16_t>(rows + body.tokens);
+  Refuse(s, command, StatusCode::kOk, "");
+}
+
+void NoteUsed(CoreState& s, const Command& command, const UsedCommand& body) {
+  Sequence* sequence = s.sequences.Find(body.sequence);
+  if (sequence == nullptr || sequence->client != command.client || sequence->suspended) return;
+  TouchBlocks(s, *sequence);
 }
 
 SequenceId OpenOwn(CoreState& s, NamespaceId name_space, absl::Span<const BlockKey> keys) {

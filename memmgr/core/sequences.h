@@ -19,6 +19,10 @@ void ExtendSequence(CoreState& state, const Command& command, const ExtendComman
 // Fork, Truncate, Name, Suspend, Resume, Close: now, or behind a ticket and what waits before them.
 void ChangeSequence(CoreState& state, const Command& command);
 
+// What steps did that the core was not told of.
+void NoteAppended(CoreState& state, const Command& command, const AppendedCommand& body);
+void NoteUsed(CoreState& state, const Command& command, const UsedCommand& body);
+
 // Applies the deferred commands whose time has come.
 void RunDeferred(CoreState& state);
 

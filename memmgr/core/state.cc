@@ -16,6 +16,7 @@ CoreState::CoreState(const Limits& core_limits)
       steps(core_limits),
       operations(core_limits),
       clients(core_limits.clients_max),
+      lane_users(core_limits.clients_max),
       namespace_pages(core_limits.namespaces_max, 0),
       deferred(core_limits.deferred_max + core_limits.sequences_max),
       deferred_keys(core_limits.deferred_max),
@@ -38,6 +39,14 @@ CoreState::CoreState(const Limits& core_limits)
 }
 
 bool CoreState::TicketPassed(ClientId id, Ticket ticket) const {
+  if (!id.is_none() && lane_users[id.value].message_free &&
+      lane_users[id.value].lanes.done[ticket.lane] < ticket.number) {
+    return false;
+  }
+  return PinnedStepsPassed(id, ticket);
+}
+
+bool CoreState::PinnedStepsPassed(ClientId id, Ticket ticket) const {
   if (id.is_none() || clients[id.value].steps == 0) return true;
   for (uint32_t slot = 0; slot < steps.slots(); ++slot) {
     const Step& step = steps.step(slot);

@@ -25,6 +25,7 @@
 #include "memmgr/core/block_table.h"
 #include "memmgr/core/command.h"
 #include "memmgr/core/effect.h"
+#include "memmgr/core/limbo.h"
 #include "memmgr/core/limits.h"
 #include "memmgr/core/metrics.h"
 #include "memmgr/core/operation_table.h"
@@ -34,7 +35,6 @@
 
 namespace kvpager {
 
-inline constexpr uint32_t kLanesMax = 8;
 inline constexpr uint32_t kDeferredKeysMax = 256;
 
 struct Client {
@@ -112,6 +112,7 @@ struct CoreState {
   StepTable steps;
   OperationTable operations;
   std::vector<Client> clients;
+  std::vector<LaneUser> lane_users;       // By client slot.
   std::vector<uint64_t> namespace_pages;  // Frames collected so far: who had more waits (R1).
   std::vector<Deferred> deferred;
   uint32_t deferred_first = kNoSlot;  // Oldest first.
@@ -149,8 +150,15 @@ struct CoreState {
   bool unfinished = false;  // The budget ran out: a Tick should follow.
 
   Client& client(ClientId id) { return clients[id.value]; }
-  // True if every step of the lane up to the ticket has ended. O(steps_max) if the client has any.
+  // True if every step of the lane up to the ticket has ended, also those that the core was never
+  // told of. O(steps_max) if the client has any.
   bool TicketPassed(ClientId id, Ticket ticket) const;
+  // The same of the steps that it was told of.
+  bool PinnedStepsPassed(ClientId id, Ticket ticket) const;
+  // What will give back frames by itself: operations, and frames in limbo.
+  bool AwaitsFrames() const {
+    return operations.in_flight_total() > 0 || blocks.limbo().count() > 0;
+  }
   void PushJob(const Job& job);
   // Spends `pages` of the budget; false, and nothing spent, when none is left.
   bool Spend(uint32_t pages = 1) {

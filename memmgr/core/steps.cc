@@ -131,7 +131,7 @@ void EndStep(CoreState& s, const Command& command, const StepEndCommand& body) {
              "the step is not ready; cancel it instead");
     return;
   }
-  if (!s.TicketPassed(command.client, {body.ticket.lane, body.ticket.number - 1})) {
+  if (!s.PinnedStepsPassed(command.client, {body.ticket.lane, body.ticket.number - 1})) {
     s.Answer(command.client, command.request, absl::StatusCode::kFailedPrecondition,
              "an older step of the lane has not ended");
     return;

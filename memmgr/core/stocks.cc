@@ -57,7 +57,8 @@ void RefillFreeHbm(CoreState& s) {
   if (frames.free_count() < s.limits.free_low[kTier]) s.refilling_free[kTier] = true;
   while (s.refilling_free[kTier] && s.Spend()) {
     if (frames.free_count() >= s.limits.free_high[kTier]) s.refilling_free[kTier] = false;
-    const uint32_t coming = frames.free_count() + s.operations.moves_in_flight();
+    const uint32_t coming =
+        frames.free_count() + s.operations.moves_in_flight() + s.blocks.limbo().count();
     if (coming >= s.limits.free_high[kTier]) return;
     const VictimHbm victim = FindVictimHbm(s, Reach::kNear);
     if (victim.page.is_none()) return;

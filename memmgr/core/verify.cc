@@ -251,7 +251,8 @@ void VerifyAll(const CoreState& s) {
   }
   for (Tier tier : {Tier::kHbm, Tier::kHost}) {
     const FreeMap& frames = s.blocks.frames(tier);
-    KVP_CHECK_EQ(totals.frames[TierIndex(tier)] + frames.free_count(), frames.size());
+    const uint32_t limbo = tier == Tier::kHbm ? s.blocks.limbo().count() : 0;
+    KVP_CHECK_EQ(totals.frames[TierIndex(tier)] + limbo + frames.free_count(), frames.size());
     KVP_CHECK_EQ(totals.clean[TierIndex(tier)], s.blocks.clean_pages(tier));
   }
   for (Tier tier : kTiers) {

@@ -74,7 +74,7 @@ VictimHbm FindVictimHbm(const CoreState& state, Reach reach) {
       [&](const Block& block, PageIndex page) {
         if (block.phase == BlockPhase::kOpen) {
           const Copy& host = state.blocks.page(page).copy(Tier::kHost);
-          if (block.write_pins > 0) return false;
+          if (block.write_pins > 0 || (block.unseen && !block.movable)) return false;
           if (host.valid()) {
             candidates.Offer(kTailCopied, page);  // Its move was undone, and nobody wrote it since.
           } else if (host.absent() && !open_full) {

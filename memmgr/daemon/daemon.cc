@@ -68,7 +68,10 @@ absl::Status Daemon::Run() {
 
 // Completions before requests, so that frames are free before new work asks for them.
 void Daemon::Turn(Instant now) {
-  if (pool_ != nullptr) PollCompletions(now);
+  if (pool_ != nullptr) {
+    PollCompletions(now);
+    PollLanes(now);
+  }
   ServeAttaches(now);
   PollRequests(now);
   if (pool_ == nullptr) return;
@@ -87,7 +90,7 @@ void Daemon::PollCompletions(Instant now) {
           done.os_error == 0 ? "" : ": ", done.os_error == 0 ? "" : std::strerror(done.os_error)));
     }
     pool_->core().Complete(now, done, effects_);
-    router_->Execute(effects_);
+    CarryOut(now);
   }
 }
 
@@ -118,14 +121,15 @@ void Daemon::Step(Instant now, const Command& command) {
     server_->Answer(none.replies.front(), none);
     return;
   }
+  NoteLanes(command.client);
   pool_->core().Step(now, command, effects_);
-  router_->Execute(effects_);
+  CarryOut(now);
 }
 
 void Daemon::TickIfDue(Instant now) {
   if (!pool_->core().has_work() && now < pool_->core().next_deadline()) return;
   pool_->core().Tick(now, effects_);
-  router_->Execute(effects_);
+  CarryOut(now);
 }
 
 uint64_t Daemon::SleepNs(Instant now) const {
@@ -133,7 +137,7 @@ uint64_t Daemon::SleepNs(Instant now) const {
   if (pool_ == nullptr) return reception_->idle() ? ~uint64_t{0} : kSleepNsMax;
   if (pool_->core().has_work() || router_->wants_poll()) return 0;
   const Instant deadline = pool_->core().next_deadline();
-  return deadline <= now ? 0 : std::min(deadline.ns - now.ns, kSleepNsMax);
+  return deadline <= now ? 0 : std::min({deadline.ns - now.ns, kSleepNsMax, LanesSleepNs()});
 }
 
 void Daemon::Dispatch(absl::Span<const WakeEvent> events, Instant now) {

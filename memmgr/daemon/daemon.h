@@ -56,8 +56,16 @@ class Daemon {
   absl::Status AttachEngine(const Ask& ask, Instant now);
   absl::Status EnsurePool(const PoolIdentity& identity);
 
-  // Feeds one input to the core and executes its effects.
+  // Feeds one input to the core and carries out its effects.
   void Step(Instant now, const Command& command);
+
+  // daemon_lanes.cc: engines that run steps without a message.
+  void CarryOut(Instant now);
+  void PollLanes(Instant now);
+  void NoteLanes(ClientId client);
+  void NoteAllLanes();
+  void PollTouched(Instant now);
+  uint64_t LanesSleepNs() const;
 
   Config config_;
   Waiter waiter_;
@@ -71,6 +79,7 @@ class Daemon {
   Effects effects_;
   std::vector<Completion> completions_;
   Instant started_at_;
+  Instant touched_polled_at_;
   bool stopping_ = false;
 };
 

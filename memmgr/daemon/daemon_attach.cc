@@ -79,6 +79,8 @@ absl::Status Daemon::AttachEngine(const Ask& ask, Instant now) {
   session->engine_name = request.engine_name;
   session->name_space = name_space;
   session->lanes = *std::move(lanes);
+  new (session->lanes.data()) SharedLanes{};
+  session->message_free = request.message_free;
   session->keys.emplace(namespaces_.SecretOf(name_space), Fingerprint(request.geometry),
                         request.model);
   AttachReply reply;
@@ -100,7 +102,8 @@ absl::Status Daemon::AttachEngine(const Ask& ask, Instant now) {
   }
   const ClientId client = session->client();
   server_->Connect(*session, *std::move(connection), now);
-  Step(now, {.client = client, .request = 0, .body = AttachCommand{name_space}});
+  Step(now,
+       {.client = client, .request = 0, .body = AttachCommand{name_space, request.message_free}});
   return absl::OkStatus();
 }
 

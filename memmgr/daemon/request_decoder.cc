@@ -167,6 +167,12 @@ absl::Status RequestDecoder::DecodeEngine(const MessageView& message, const Requ
       command.body = SuspendCommand{sequence, TicketOf(body.ticket())};
       return absl::OkStatus();
     }
+    case MessageType::kAppended: {
+      const auto& body = message.body<wire::AppendedRequest>();
+      KVP_ASSIGN_OR_RETURN(const SequenceId sequence, SequenceFrom(body.sequence()));
+      command.body = AppendedCommand{sequence, body.length_tokens(), body.tokens()};
+      return absl::OkStatus();
+    }
     case MessageType::kResume: {
       KVP_ASSIGN_OR_RETURN(const SequenceId sequence,
                            SequenceFrom(message.body<wire::ResumeRequest>().sequence()));

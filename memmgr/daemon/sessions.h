@@ -25,6 +25,7 @@
 
 #include "absl/status/statusor.h"
 #include "ipc/fd_channel.h"
+#include "ipc/lanes.h"
 #include "ipc/session_token.h"
 #include "ipc/shm_region.h"
 #include "ipc/zmq_server.h"
@@ -49,6 +50,7 @@ struct Session {
   RoutingId peer;  // Where it last wrote from; empty before.
   std::optional<AttachPeer> connection;
   ShmRegion lanes;
+  bool message_free = false;  // It keeps its lanes.
   std::optional<KeyDeriver> keys;
   uint32_t requests_in_flight = 0;
   uint32_t strikes = 0;
@@ -56,6 +58,9 @@ struct Session {
   Instant attached_at;
   // Tickets begun and not ended, with the request that began each. For administrators to see.
   std::map<std::pair<uint32_t, uint64_t>, uint64_t> steps;
+
+  // REQUIRES: message_free.
+  SharedLanes& shared_lanes() const { return *reinterpret_cast<SharedLanes*>(lanes.data()); }
 
   ClientId client() const { return admin ? ClientId{} : ClientId{index}; }
 };

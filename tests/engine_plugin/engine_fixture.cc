@@ -20,6 +20,7 @@ OpenArguments::OpenArguments(const std::string& path, const EngineSetup& setup)
   options.model = "model-1";
   options.geometry = &geometry;
   options.timeout_us = setup.timeout_us;
+  options.pinned_steps = setup.pinned_steps;
 }
 
 void EngineFixture::Attach(const EngineSetup& setup) {

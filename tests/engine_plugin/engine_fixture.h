@@ -30,6 +30,7 @@ struct EngineSetup {
   uint32_t layers_per_page = kLayers;
   uint32_t layout = KVP_LAYOUT_NHD;
   uint32_t timeout_us = kLongUs;
+  uint32_t pinned_steps = 1;
 };
 
 // Owns the strings and structs that kvp_client_options points to.

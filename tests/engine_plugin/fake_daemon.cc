@@ -9,6 +9,7 @@
 #include "ipc/attach.h"
 #include "ipc/deadline.h"
 #include "ipc/default_paths.h"
+#include "ipc/lanes.h"
 #include "memmgr/base/check.h"
 #include "memmgr/base/units.h"
 
@@ -182,6 +183,8 @@ void FakeDaemon::Admit(AttachPeer& peer, const AttachRequest& request) {
     return;
   }
   if (!pool_.has_value()) MakePool(request);
+  message_free_ = request.message_free;
+  new (lanes_.data()) SharedLanes{};
   reply.session = RandomSessionToken();
   reply.endpoint = zmq_server_->endpoint();
   reply.pool.blocks_max = options_.blocks_max;
@@ -224,6 +227,9 @@ bool FakeDaemon::MayRun(const IncomingMessage& message, std::set<uint64_t>& bloc
   KVP_CHECK(view.ok());
   const Concerns concerns = ConcernsOf(*view);
   bool may_run = held_.count(view->type()) == 0;
+  if (pool_.has_value() && message_free_ && concerns.ticket.number != 0) {
+    may_run &= shared_lanes().lanes[concerns.ticket.lane].done.load() >= concerns.ticket.number;
+  }
   for (const auto& [lane, number] : steps_) {
     if (lane == concerns.ticket.lane && number <= concerns.ticket.number) may_run = false;
   }
@@ -294,6 +300,15 @@ FakeDaemon::Reply FakeDaemon::Execute(const MessageView& message) {
     case MessageType::kClose: {
       CutSequence(message.body<wire::CloseRequest>().sequence(), 0);
       sequences_.erase(message.body<wire::CloseRequest>().sequence());
+      return {};
+    }
+    case MessageType::kAppended: {
+      const auto& body = message.body<wire::AppendedRequest>();
+      SequenceState& sequence = sequences_.at(body.sequence());
+      KVP_CHECK_EQ(sequence.length_tokens, body.length_tokens());
+      sequence.length_tokens += body.tokens();
+      KVP_CHECK_LE(sequence.length_tokens,
+                   sequence.blocks.size() * uint64_t{pool_->geometry.page_tokens});
       return {};
     }
     case MessageType::kStepBegin:
@@ -591,6 +606,11 @@ void FakeDaemon::CopyToHost(uint64_t sequence, std::set<uint32_t> positions) {
     }
     blocks_[block].host_only = false;
   }
+}
+
+std::pair<uint64_t, uint64_t> FakeDaemon::lane(uint32_t lane) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return {shared_lanes().lanes[lane].begun.load(), shared_lanes().lanes[lane].done.load()};
 }
 
 void FakeDaemon::WithdrawWord(uint64_t sequence, uint32_t position, uint32_t group) {

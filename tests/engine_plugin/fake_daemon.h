@@ -28,6 +28,7 @@
 
 #include "absl/status/status.h"
 #include "ipc/fd_channel.h"
+#include "ipc/lanes.h"
 #include "ipc/page_table_writer.h"
 #include "ipc/shm_region.h"
 #include "ipc/wire.h"
@@ -93,6 +94,9 @@ class FakeDaemon {
   // A message that is not of the protocol, to the newest client.
   void SendGarbage();
 
+  // Steps begun and ended in a lane, as the newest client says.
+  std::pair<uint64_t, uint64_t> lane(uint32_t lane) const;
+
   std::vector<SeenRequest> seen() const;
   uint64_t length_tokens(uint64_t sequence) const;
   size_t sequences_open() const;
@@ -143,6 +147,7 @@ class FakeDaemon {
   uint32_t Allocate();
   void Drop(uint32_t block);
   void Publish(uint32_t block);
+  SharedLanes& shared_lanes() const { return *reinterpret_cast<SharedLanes*>(lanes_.data()); }
   uint8_t* FrameOf(uint32_t block, uint32_t group) const;
   void CutSequence(uint64_t id, uint64_t tokens);
 
@@ -159,6 +164,7 @@ class FakeDaemon {
   ShmRegion hbm_;
   ShmRegion host_;
   ShmRegion lanes_;
+  bool message_free_ = false;  // The newest client keeps its lanes.
   uint32_t num_groups_ = 0;
   std::vector<Block> blocks_;
   std::map<uint64_t, SequenceState> sequences_;

@@ -80,8 +80,10 @@ TEST(RandomEngine, SeesItsOwnRowsOnTheFakeDaemon) {
   for (uint64_t seed = seed_first; seed < seed_first + 30 && !testing::Test::HasFailure(); ++seed) {
     const Shape& shape = kShapes[seed % 2];
     FakeDaemon daemon({.blocks_max = 512});
-    const OpenArguments arguments(
-        daemon.socket_path(), {.layers_per_page = shape.layers_per_page, .layout = shape.layout});
+    const OpenArguments arguments(daemon.socket_path(),
+                                  {.layers_per_page = shape.layers_per_page,
+                                   .layout = shape.layout,
+                                   .pinned_steps = static_cast<uint32_t>(seed / 2 % 2)});
     kvp_client* client = nullptr;
     ASSERT_EQ(kvp_client_open(&arguments.options, &client), KVP_OK) << kvp_last_error();
     RandomEngine engine(client, {.seed = seed, .layout = shape.layout});
@@ -98,10 +100,11 @@ TEST(RandomEngine, SeesItsOwnRowsOnTheRealDaemonWhateverMoves) {
   uint64_t host_pages_seen = 0;
   for (const Shape& shape : kShapes) {
     const RealDaemon daemon;
-    const EngineSetup setup = {.layers_per_page = shape.layers_per_page, .layout = shape.layout};
-    for (uint64_t seed = seed_first; seed < seed_first + 6 && !testing::Test::HasFailure();
+    for (uint64_t seed = seed_first; seed < seed_first + 8 && !testing::Test::HasFailure();
          ++seed) {
-      kvp_client* client = daemon.Attach(setup);
+      kvp_client* client = daemon.Attach({.layers_per_page = shape.layers_per_page,
+                                          .layout = shape.layout,
+                                          .pinned_steps = static_cast<uint32_t>(seed % 2)});
       ASSERT_NE(client, nullptr) << kvp_last_error();
       // At most 6 sequences of 40 tokens: 60 blocks want to live in 24.
       RandomEngine engine(client, {.seed = seed, .layout = shape.layout, .durable_names = true});

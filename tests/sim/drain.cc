@@ -32,6 +32,10 @@ bool World::Settle() {
       FeedTick();
       continue;
     }
+    if (core_->wants_lanes() && FeedLanes()) {
+      Execute();
+      continue;
+    }
     uint64_t next_ns = NextDue();
     for (auto& engine : engines_) next_ns = std::min(next_ns, engine->next_due_ns());
     const bool waits = next_ns == ~uint64_t{0};
@@ -53,6 +57,7 @@ void World::CheckRoom(const RoomRefusal& refusal) const {
   std::set<uint32_t> open;  // These cannot go to NVMe.
   for (const auto& engine : engines_) {
     if (!engine->outbox_empty()) return;  // A close may be on its way.
+    if (engine->message_free()) return;   // Its open tails stay where they are.
     for (const auto& [id, sequence] : engine->sequences()) {
       const uint64_t full = sequence.accepted_tokens / limits_.page_tokens;
       for (uint64_t i = 0; i < sequence.blocks.size(); ++i) {
@@ -144,6 +149,7 @@ void World::CheckPromises() {
 }
 
 void World::Drain() {
+  draining_ = true;
   tiers_->StopFaults();
   catalogue_.StopFaults();
   for (size_t i = 0; i < engines_.size(); ++i) {

@@ -7,6 +7,7 @@
 //   engine_post.cc     what it asks for
 //   engine_queue.cc    what is on its way; nonsense; what the drain asks for
 //   engine_replies.cc  what an answer changes
+//   engine_message_free.cc  steps that the core is not told of
 //   engine_steps.cc    ready steps: views, content, ends
 //
 // All its commands go through one queue, in order, with a delay.
@@ -24,6 +25,7 @@
 
 #include "memmgr/core/command.h"
 #include "memmgr/core/effect.h"
+#include "memmgr/core/limbo.h"
 #include "tests/sim/environment.h"
 #include "tests/sim/model.h"
 
@@ -31,7 +33,7 @@ namespace kvpager::sim {
 
 class Engine {
  public:
-  Engine(Environment& environment, ClientId client, NamespaceId name_space);
+  Engine(Environment& environment, ClientId client, NamespaceId name_space, bool message_free);
 
   ClientId client() const { return client_; }
   NamespaceId name_space() const { return name_space_; }
@@ -51,6 +53,13 @@ class Engine {
   Outgoing TakeDue();
 
   void OnReply(const Reply& reply, const Effects& effects);
+
+  // It runs steps on resident pages without a message, and says so in its lanes.
+  bool message_free() const { return message_free_; }
+  const LaneCounters& lanes() {
+    UpdateDone();
+    return lanes_;
+  }
 
   // Some rows of running steps arrive.
   void RunKernels();
@@ -110,6 +119,13 @@ class Engine {
   void Adopt(const Reply& reply, const Effects& effects, ModelSequence& sequence);
   void CheckReused(const Pending& pending, const ModelSequence& sequence) const;
 
+  // ---- engine_message_free.cc
+  bool TryMessageFree(ModelStep& step);
+  bool MayRunMessageFree(const ModelStep& step);
+  bool AllResident(const ModelStep& step);
+  void Report(ModelSequence& sequence);
+  void UpdateDone();
+
   // ---- engine_steps.cc
   void OnStepAnswer(const Reply& reply, const Effects& effects);
   void OnReady(ModelStep& step, const Reply& reply, const Effects& effects);
@@ -139,6 +155,8 @@ class Engine {
   std::list<ModelStep> steps_;  // In the order asked for.
   std::map<uint64_t, Pending> pending_;
   std::deque<Outgoing> outbox_;
+  const bool message_free_;
+  LaneCounters lanes_;
   std::vector<uint64_t> lane_numbers_;
   std::map<std::pair<uint32_t, uint32_t>, uint32_t> rows_unwritten_;  // (frame, row) -> writers.
 };

@@ -167,6 +167,9 @@ bool Engine::PostBegin() {
   }
   if (step.entries.empty()) return false;
   step.ticket = Ticket{lane, ++lane_numbers_[lane]};
+  if (TryMessageFree(step)) return true;
+  if (lanes_.begun[lane] == step.ticket.number) step.ticket.number = ++lane_numbers_[lane];
+  for (const StepEntry& entry : step.entries) Report(*Find(entry.sequence));
   if (random.Chance(env_.options.split_permille)) step.residency = Residency::kSplit;
   for (const StepEntry& entry : step.entries) {
     ModelSequence& sequence = *Find(entry.sequence);
@@ -197,6 +200,12 @@ bool Engine::PostEnd() {
 
 void Engine::PostEndOf(ModelStep& step) {
   PassEnd(step);
+  UpdateDone();
+  if (step.message_free) {
+    Forget(std::find_if(steps_.begin(), steps_.end(),
+                        [&step](const ModelStep& other) { return &other == &step; }));
+    return;
+  }
   Pending pending;
   pending.ticket = step.ticket;
   Post(StepEndCommand{step.ticket}, pending, env_.random.Chance(200));
@@ -217,6 +226,8 @@ bool Engine::PostFork() {
   if (sequences_.size() >= env_.options.sequences_per_engine) return false;
   ModelSequence* sequence = PickSequence();
   if (sequence == nullptr) return false;
+  Report(*sequence);
+  sequence->tail_is_ours = false;  // Two have it now.
   Pending pending;
   pending.sequence = sequence->id;
   Post(ForkCommand{sequence->id, NewestTicket(*sequence)}, pending, true);
@@ -230,6 +241,8 @@ bool Engine::PostTruncate() {
   body.sequence = sequence->id;
   const uint64_t length = sequence->tokens.size();
   const uint64_t back = env_.random.Chance(700) ? env_.limits.page_tokens : length;
+  Report(*sequence);
+  sequence->tail_is_ours = false;
   body.tokens = length - env_.random.Below(std::min(back, length) + 1);
   body.ticket = NewestTicket(*sequence);
   Pending pending;
@@ -243,6 +256,7 @@ bool Engine::PostAccept() {
   ModelSequence* sequence = PickSequence();
   if (sequence == nullptr || sequence->accepted_tokens >= sequence->tokens.size()) return false;
   if (sequence->steps_waiting > 0 || sequence->unanswered > 0) return false;
+  Report(*sequence);
   TruncateCommand body;
   body.sequence = sequence->id;
   body.tokens = env_.random.Between(sequence->accepted_tokens, sequence->tokens.size());
@@ -265,6 +279,7 @@ bool Engine::PostName() {
   const bool durable = env_.random.Chance(env_.options.durable_permille);
   if (env_.random.Chance(durable ? 500 : 100)) first = 0;
   if (first >= blocks) return false;
+  Report(*sequence);
   Pending pending;
   pending.sequence = sequence->id;
   pending.prompt = sequence->tokens;
@@ -286,6 +301,8 @@ bool Engine::PostName() {
 bool Engine::PostSuspend() {
   ModelSequence* sequence = PickSequence();
   if (sequence == nullptr || sequence->suspended || sequence->steps_waiting > 0) return false;
+  Report(*sequence);
+  sequence->tail_is_ours = false;
   sequence->suspended = true;
   Pending pending;
   pending.sequence = sequence->id;

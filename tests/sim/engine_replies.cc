@@ -21,6 +21,8 @@ enum Kind : size_t {
   kSuspend,
   kResume,
   kClose,
+  kAppended,
+  kUsed,
   kBegin,
   kEnd,
   kCancel,
@@ -164,6 +166,7 @@ void Engine::OnOpened(const Reply& reply, const Effects& effects, const Pending&
   sequence.accepted_tokens = reply.tokens;
   sequence.named_blocks = hits;
   sequence.reused_only = true;
+  sequence.told_tokens = reply.tokens;
   env_.tally.tokens_reused += reply.tokens;
   Adopt(reply, effects, sequence);
   CheckReused(pending, sequence);
@@ -186,6 +189,7 @@ void Engine::OnExtended(const Reply& reply, const Effects& effects, const Pendin
                           pending.prompt.begin() + static_cast<int64_t>(length));
   sequence->accepted_tokens = length;
   sequence->named_blocks = length / env_.limits.page_tokens;
+  sequence->told_tokens = length;
   Adopt(reply, effects, *sequence);
   CheckReused(pending, *sequence);
 }
@@ -200,7 +204,7 @@ void Engine::OnForked(const Reply& reply, const Effects& effects, const Pending&
   child.newest_step = 0;
   child.steps_waiting = child.steps_ready = child.unanswered = child.draft_steps_waiting = 0;
   child.losses = 0;
-  child.suspended = child.closing = child.reused_only = false;
+  child.suspended = child.closing = child.reused_only = child.tail_is_ours = false;
   Adopt(reply, effects, child);
   sequences_.emplace(child.id.value, std::move(child));
 }
@@ -214,6 +218,8 @@ void Engine::OnTruncated(const Reply& reply, const Effects& effects, const Pendi
   }
   const uint64_t page_tokens = env_.limits.page_tokens;
   sequence->tokens.resize(left);
+  sequence->told_tokens = left;
+  sequence->tail_is_ours = false;
   sequence->accepted_tokens =
       pending.accept ? left : std::min<uint64_t>(sequence->accepted_tokens, left);
   sequence->named_blocks = std::min<uint64_t>(sequence->named_blocks, left / page_tokens);
@@ -244,6 +250,8 @@ void Engine::OnCut(const Reply& reply, const Effects& effects) {
     ++env_.tally.losses;
     ++sequence->losses;
     sequence->tokens.resize(update.length_tokens);
+    sequence->told_tokens = std::min(sequence->told_tokens, update.length_tokens);
+    sequence->tail_is_ours = false;
     sequence->accepted_tokens = std::min(sequence->accepted_tokens, update.length_tokens);
     sequence->named_blocks =
         std::min<uint64_t>(sequence->named_blocks, update.length_tokens / env_.limits.page_tokens);

@@ -8,10 +8,11 @@
 
 namespace kvpager::sim {
 
-Engine::Engine(Environment& environment, ClientId client, NamespaceId name_space)
+Engine::Engine(Environment& environment, ClientId client, NamespaceId name_space, bool message_free)
     : env_(environment),
       client_(client),
       name_space_(name_space),
+      message_free_(message_free),
       lane_numbers_(environment.options.lanes) {}
 
 void Engine::OnStepAnswer(const Reply& reply, const Effects& effects) {
@@ -73,6 +74,8 @@ void Engine::OnReady(ModelStep& step, const Reply& reply, const Effects& effects
     }
     const std::vector<Token> before = sequence->tokens;
     AppendTokens(*sequence, entry);
+    sequence->told_tokens = sequence->tokens.size();
+    sequence->tail_is_ours = entry.append_tokens > 0 ? !entry.draft : sequence->tail_is_ours;
     Adopt(reply, effects, *sequence);
     --sequence->steps_waiting;
     ++sequence->steps_ready;
@@ -119,8 +122,13 @@ FramePin Engine::PinPage(ModelStep& step, const ModelSequence& sequence, uint64_
     pin.unsure = page;
     return pin;
   }
-  env_.watch.Pin(pin.tier, pin.frame);
-  step.pins.push_back(pin);
+  if (step.message_free) {
+    env_.watch.EnterEpoch(pin.frame, page);
+    step.epoch_frames.push_back(pin.frame);
+  } else {
+    env_.watch.Pin(pin.tier, pin.frame);
+    step.pins.push_back(pin);
+  }
   if (written) {
     env_.watch.WriteBegins(pin.frame);
     step.write_pins.push_back(pin.frame);
@@ -217,6 +225,8 @@ void Engine::PassEnd(ModelStep& step) {
 
 void Engine::ReleasePins(ModelStep& step) {
   for (const FramePin& pin : step.pins) env_.watch.Unpin(pin.tier, pin.frame);
+  for (const FrameIndex frame : step.epoch_frames) env_.watch.LeaveEpoch(frame);
+  step.epoch_frames.clear();
   for (const FrameIndex frame : step.write_pins) env_.watch.WriteEnds(frame);
   step.pins.clear();
   step.write_pins.clear();

@@ -62,6 +62,10 @@ void FrameWatch::Republish(Tier tier, PageIndex page, FrameIndex from, FrameInde
     Fail(absl::StrCat("W3: ", Name(tier, to), " is published for p", page.value,
                       " but stands in the word of p", use.published.value));
   }
+  if (use.epochs > 0 && use.epoch_page != page) {
+    Fail(absl::StrCat("G1: ", Name(tier, to), " is given to p", page.value,
+                      " although a step still reads p", use.epoch_page.value, " there"));
+  }
   if (use.writers > 0) {
     Fail(absl::StrCat("W3: ", Name(tier, to), " is published while it is being written"));
   }
@@ -96,6 +100,7 @@ void FrameWatch::OperationStarted(const CopyOp& copy) {
   if (target.pins + target.step_writers > 0) {
     Fail(absl::StrCat("W1: target is in a ready step: ", what));
   }
+  if (target.epochs > 0) Fail(absl::StrCat("G1: a step still reads the target: ", what));
   if (!target.published.is_none()) {
     Fail(absl::StrCat("W3: target stands in the word of p", target.published.value, ": ", what));
   }
@@ -128,6 +133,20 @@ void FrameWatch::Pin(Tier tier, FrameIndex frame) {
   ++use.pins;
 }
 
+void FrameWatch::EnterEpoch(FrameIndex frame, PageIndex page) {
+  Use& use = at(Tier::kHbm, frame);
+  if (use.writers > 0) {
+    Fail(absl::StrCat("G1: a step began on ", Name(Tier::kHbm, frame), ", which is being written"));
+  }
+  if (use.epochs > 0 && use.epoch_page != page) {
+    Fail(absl::StrCat("G1: ", Name(Tier::kHbm, frame), " is of two pages"));
+  }
+  ++use.epochs;
+  use.epoch_page = page;
+}
+
+void FrameWatch::LeaveEpoch(FrameIndex frame) { --at(Tier::kHbm, frame).epochs; }
+
 void FrameWatch::Unpin(Tier tier, FrameIndex frame) { --at(tier, frame).pins; }
 
 void FrameWatch::WriteBegins(FrameIndex frame) {
@@ -143,7 +162,7 @@ void FrameWatch::WriteEnds(FrameIndex frame) { --at(Tier::kHbm, frame).step_writ
 
 bool FrameWatch::idle(Tier tier, FrameIndex frame) const {
   const Use& use = at(tier, frame);
-  return use.readers + use.writers + use.pins + use.step_writers == 0;
+  return use.readers + use.writers + use.pins + use.epochs + use.step_writers == 0;
 }
 
 uint32_t FrameWatch::in_flight() const {

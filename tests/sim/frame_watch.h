@@ -9,6 +9,8 @@
 //   W2  a frame that a ready step writes is not read by an operation either, except by the copy of
 //   a
 //       tail: of that only the rows below the fork matter, and those are not written
+//   G1  a frame that a step without a message read from the table is not written, and not given to
+//       another page, before that step's end; it may be withdrawn
 //   W3  a frame stands in the word of one page at most, and is not written while it stands there
 
 #ifndef KVPAGER_TESTS_SIM_FRAME_WATCH_H_
@@ -48,6 +50,8 @@ class FrameWatch {
 
   void Pin(Tier tier, FrameIndex frame);
   void Unpin(Tier tier, FrameIndex frame);
+  void EnterEpoch(FrameIndex frame, PageIndex page);
+  void LeaveEpoch(FrameIndex frame);
   void WriteBegins(FrameIndex frame);
   void WriteEnds(FrameIndex frame);
   bool pinned(Tier tier, FrameIndex frame) const { return at(tier, frame).pins > 0; }
@@ -61,7 +65,9 @@ class FrameWatch {
     uint32_t readers = 0;         // Operations.
     uint32_t readers_of_all = 0;  // Of every row: all but copies of a tail.
     uint32_t writers = 0;
-    uint32_t pins = 0;  // Steps.
+    uint32_t pins = 0;     // Steps.
+    uint32_t epochs = 0;   // Steps without a message ...
+    PageIndex epoch_page;  // ... that read this page here.
     uint32_t step_writers = 0;
   };
 

@@ -30,6 +30,8 @@ struct ModelSequence {
   std::vector<Token> tokens;
   std::vector<BlockReference> blocks;
   uint64_t accepted_tokens = 0;  // Behind these are drafts.
+  uint64_t told_tokens = 0;      // What the core knows, or will when it has read the outbox.
+  bool tail_is_ours = false;     // Rows may be appended to it without a message.
   uint32_t conversation = 0;
   uint64_t named_blocks = 0;
   uint32_t lane = 0;
@@ -72,6 +74,7 @@ struct ModelStep {
   uint64_t request = 0;
   StepPhase phase = StepPhase::kWaiting;
   Residency residency = Residency::kResident;
+  bool message_free = false;
   std::vector<StepEntry> entries;
   std::vector<uint32_t> losses;  // Of each entry's sequence, when it was asked for.
   std::vector<RowRead> reads;
@@ -80,6 +83,7 @@ struct ModelStep {
   size_t writes_landed = 0;
   std::vector<FramePin> pins;
   std::vector<FrameIndex> write_pins;
+  std::vector<FrameIndex> epoch_frames;
   uint64_t hang_until_ns = 0;
   uint64_t asked_ns = 0;
 };

@@ -63,6 +63,7 @@ void DrawWorkload(Random& random, SimOptions& options) {
   options.partial_range_permille = sometimes(500);
   options.split_permille = sometimes(400);
   options.draft_permille = sometimes(300);
+  options.message_free_permille = random.Chance(500) ? 1000 : sometimes(1000);
   options.durable_permille = sometimes(500);
   options.posted_permille = sometimes(500);
   constexpr std::array<uint32_t, kActionCount> kTypical = {12, 4, 60, 60, 2, 5, 6, 10,

@@ -67,6 +67,7 @@ struct SimOptions {
   uint32_t think_ns_max = 1000;
   uint32_t message_ns_max = 0;
   uint32_t partial_range_permille = 0;
+  uint32_t message_free_permille = 0;  // Of engines.
   uint32_t split_permille = 0;
   uint32_t draft_permille = 0;
   uint32_t durable_permille = 0;

@@ -109,6 +109,7 @@ void Print(const Tally& tally) {
     std::printf("%-28s %12llu\n", what, static_cast<unsigned long long>(count));
   };
   line("steps ready", tally.steps_ready);
+  line("of them without a message", tally.steps_message_free);
   line("steps refused or cancelled", tally.steps_refused);
   line("steps lost", tally.steps_lost);
   line("rows checked", tally.rows_checked);

@@ -69,10 +69,12 @@ void World::StartCore(const std::vector<RestoredBlock>& found) {
 void World::Attach(size_t engine) {
   const ClientId client{static_cast<uint32_t>(engine)};
   const NamespaceId name_space{static_cast<uint32_t>(engine) % options_.namespaces};
-  engines_[engine] = std::make_unique<Engine>(*environment_, client, name_space);
+  // What lanes say is no recorded input.
+  const bool message_free = !Recording() && random_.Chance(options_.message_free_permille);
+  engines_[engine] = std::make_unique<Engine>(*environment_, client, name_space, message_free);
   Command command;
   command.client = client;
-  command.body = AttachCommand{name_space};
+  command.body = AttachCommand{name_space, message_free};
   FeedCommand(command);
 }
 
@@ -80,6 +82,7 @@ void World::FeedCommand(const Command& command) {
   if (Recording() || Verbose()) {
     RecordInput(absl::StrCat("@", now_ns_, " ", testing::Describe(command)));
   }
+  if (!command.client.is_none()) NoteLanes(command.client.value);
   {
     const testing::NoAllocScope no_alloc;
     core_->Step(Instant{now_ns_}, command, effects_);
@@ -107,8 +110,39 @@ void World::FeedTick() {
   Execute();
 }
 
-// In the order that effect.h demands.
+void World::NoteLanes(size_t engine) {
+  if (engine >= engines_.size() || !engines_[engine]->alive()) return;
+  if (!engines_[engine]->message_free()) return;
+  core_->NoteLanes(engines_[engine]->client(), engines_[engine]->lanes());
+}
+
+bool World::FeedLanes() {
+  if (Verbose()) std::printf("@%llu lanes\n", static_cast<unsigned long long>(now_ns_));
+  for (size_t i = 0; i < engines_.size(); ++i) NoteLanes(i);
+  {
+    const testing::NoAllocScope no_alloc;
+    core_->PassLimbo(Instant{now_ns_}, effects_);
+  }
+  const bool any = !effects_.empty();
+  ExecuteEffects();
+  return any;
+}
+
+// Between the page table's stores and the samples anything may happen.
 void World::Execute() {
+  ExecuteEffects();
+  while (core_->has_unstamped_frames()) {
+    Engine& engine = *random_.Pick(engines_);
+    if (!draining_ && engine.alive() && random_.Chance(300)) {
+      engine.RunKernels();
+      engine.Act();
+    }
+    FeedLanes();
+  }
+}
+
+// In the order that effect.h demands.
+void World::ExecuteEffects() {
   ++inputs_;
   if (Verbose() && !effects_.empty()) std::fputs(testing::Describe(effects_).c_str(), stdout);
   for (const PageTableWrite& write : effects_.page_table_writes) watch_->Publish(write);
@@ -168,6 +202,10 @@ void World::Turn() {
     if (random_.Chance(200)) break;
   }
   for (uint32_t i = 0; core_->has_work() && i < 4 && random_.Chance(900); ++i) FeedTick();
+  if (core_->wants_lanes() && random_.Chance(300)) {
+    FeedLanes();
+    Execute();
+  }
   if (Instant{now_ns_} >= core_->next_deadline() || random_.Chance(30)) FeedTick();
   Engine& engine = *random_.Pick(engines_);
   if (engine.alive()) {

@@ -49,6 +49,9 @@ class World {
   void FeedCompletion(const Completion& completion);
   void FeedTick();
   void Execute();
+  void ExecuteEffects();
+  void NoteLanes(size_t engine);
+  bool FeedLanes();  // True if that had any effect.
   bool DeliverOne();
   bool FinishOne();
   uint64_t NextDue() const;
@@ -64,6 +67,7 @@ class World {
 
   const SimOptions options_;
   testing::Random random_;
+  bool draining_ = false;  // Nobody asks for anything of its own accord any more.
   Limits limits_;
   std::unique_ptr<Core> core_;
   Effects effects_;

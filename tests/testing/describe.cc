@@ -70,7 +70,7 @@ std::string Entry(const StepEntry& entry) {
 // One overload per command: what follows the verb and the client.
 struct BodyText {
   std::string operator()(const AttachCommand& body) const {
-    return absl::StrCat(" ns=", body.name_space.value);
+    return absl::StrCat(" ns=", body.name_space.value, body.message_free ? " message-free" : "");
   }
   std::string operator()(const GoneCommand&) const { return ""; }
   std::string operator()(const OpenCommand& body) const {
@@ -99,6 +99,13 @@ struct BodyText {
   std::string operator()(const CloseCommand& body) const {
     return absl::StrCat(" ", Describe(body.sequence), After(body.ticket));
   }
+  std::string operator()(const AppendedCommand& body) const {
+    return absl::StrCat(" ", Describe(body.sequence), " tokens=", body.length_tokens, "+",
+                        body.tokens);
+  }
+  std::string operator()(const UsedCommand& body) const {
+    return absl::StrCat(" ", Describe(body.sequence));
+  }
   std::string operator()(const StepBeginCommand& body) const {
     std::string text = absl::StrCat(" ", Describe(body.ticket),
                                     body.residency == Residency::kSplit ? " split" : "");
@@ -125,9 +132,9 @@ struct BodyText {
   }
 };
 
-constexpr const char* kVerbs[] = {"attach",   "gone", "open",    "extend",   "fork",
-                                  "truncate", "name", "suspend", "resume",   "close",
-                                  "begin",    "end",  "cancel",  "prefetch", "evict"};
+constexpr const char* kVerbs[] = {"attach", "gone",    "open",   "extend",   "fork",     "truncate",
+                                  "name",   "suspend", "resume", "close",    "appended", "used",
+                                  "begin",  "end",     "cancel", "prefetch", "evict"};
 static_assert(std::size(kVerbs) == std::variant_size_v<decltype(Command::body)>);
 
 std::string Wait(const StepWait& wait) {

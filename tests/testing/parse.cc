@@ -209,6 +209,17 @@ bool ParseSequenceVerb(const std::string& verb, Words& words, ParsedInput& input
     body = SuspendCommand{sequence, TakeAfter(words)};
   } else if (verb == "resume") {
     body = ResumeCommand{ToSequence(words.Next(), words)};
+  } else if (verb == "appended") {
+    AppendedCommand appended;
+    appended.sequence = ToSequence(words.Next(), words);
+    if (auto tokens = words.TakePrefix("tokens=")) {
+      const auto [length, count] = SplitAt(*tokens, '+');
+      appended.length_tokens = ToNumber(length, words);
+      appended.tokens = ToNumber32(count, words);
+    }
+    body = appended;
+  } else if (verb == "used") {
+    body = UsedCommand{ToSequence(words.Next(), words)};
   } else if (verb == "close") {
     const SequenceId sequence = ToSequence(words.Next(), words);
     body = CloseCommand{sequence, TakeAfter(words)};
@@ -223,6 +234,7 @@ bool ParseOtherVerb(const std::string& verb, Words& words, ParsedInput& input) {
   if (verb == "attach") {
     AttachCommand attach{NamespaceId{0}};
     if (auto ns = words.TakePrefix("ns=")) attach.name_space = {ToNumber32(*ns, words)};
+    attach.message_free = words.TakeWord("message-free");
     body = attach;
   } else if (verb == "gone") {
     body = GoneCommand{};

@@ -68,6 +68,8 @@ void AddGeometryFlags(CLI::App& app, Options& options, uint32_t& head_dim, std::
 }
 
 void AddRunFlags(CLI::App& app, Options& options) {
+  app.add_flag("--pinned-steps", options.pinned_steps,
+               "Ask the daemon for every step, also for those whose pages are all in HBM");
   app.add_option("--in-flight", options.in_flight, "Requests at once, per engine")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

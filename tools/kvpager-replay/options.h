@@ -26,6 +26,7 @@ struct Options {
   std::string token;
   uint32_t engines = 1;
   bool shared_namespace = false;
+  bool pinned_steps = false;  // Every step asks the daemon.
   Geometry geometry;
 
   // How.

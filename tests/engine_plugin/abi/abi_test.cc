@@ -63,6 +63,7 @@ TEST(Abi, StructsHaveTheSizesAndOffsetsTheyAlwaysHad) {
   KVP_MEMBER(kvp_client_options, engine_name);
   KVP_MEMBER(kvp_client_options, geometry);
   KVP_MEMBER(kvp_client_options, timeout_us);
+  KVP_MEMBER(kvp_client_options, pinned_steps);
   KVP_STRUCT(kvp_pool_info);
   KVP_MEMBER(kvp_pool_info, struct_size);
   KVP_MEMBER(kvp_pool_info, num_groups);

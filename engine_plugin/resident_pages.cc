@@ -1,0 +1,86 @@
+#include "engine_plugin/resident_pages.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "engine_plugin/sequence.h"
+#include "ipc/page_table_layout.h"
+
+namespace kvpager::engine {
+namespace {
+
+constexpr int32_t kAbsent = -1;
+
+}  // namespace
+
+bool ResidentPages::Refresh(const PageTableReader& table, uint32_t group,
+                            const std::vector<BlockRef>& blocks, uint32_t first, uint32_t end) {
+  if (groups_.size() <= group) groups_.resize(size_t{group} + 1);
+  Group& row = groups_[group];
+  if (row.frames->size() < blocks.size()) Cover(table, group, blocks, row);
+  auto extent = row.extents.begin();
+  if (first > 0) {
+    extent = std::partition_point(row.extents.begin(), row.extents.end(),
+                                  [first](const Extent& other) { return other.end <= first; });
+  }
+  for (; extent != row.extents.end() && extent->first < end; ++extent) {
+    const uint64_t counted = table.withdrawals(group, blocks[extent->first].block);
+    if (!extent->read || extent->missing > 0 || counted != extent->counted) {
+      extent->counted = counted;
+      Read(table, group, blocks, row, *extent);
+    }
+    if (extent->missing == 0) continue;
+    const uint32_t position_end = std::min(end, extent->end);
+    for (uint32_t i = std::max(first, extent->first); i < position_end; ++i) {
+      if ((*row.frames)[i] == kAbsent) return false;
+    }
+  }
+  return true;
+}
+
+void ResidentPages::CutTo(uint32_t position) {
+  for (Group& row : groups_) {
+    if (row.frames->size() <= position) continue;
+    Mutable(row).resize(position);
+    while (!row.extents.empty() && row.extents.back().first >= position) row.extents.pop_back();
+    if (row.extents.empty()) continue;
+    row.extents.back().end = position;
+    row.extents.back().read = false;
+  }
+}
+
+void ResidentPages::Cover(const PageTableReader& table, uint32_t group,
+                          const std::vector<BlockRef>& blocks, Group& row) {
+  FrameList& frames = Mutable(row);
+  auto position = static_cast<uint32_t>(frames.size());
+  frames.resize(blocks.size(), kAbsent);
+  for (; position < blocks.size(); ++position) {
+    const uint64_t key = table.withdrawal_index(group, blocks[position].block);
+    if (row.extents.empty() || row.extents.back().key != key) {
+      row.extents.push_back(Extent{.key = key, .first = position});
+    }
+    row.extents.back().end = position + 1;
+    row.extents.back().read = false;
+  }
+}
+
+void ResidentPages::Read(const PageTableReader& table, uint32_t group,
+                         const std::vector<BlockRef>& blocks, Group& row, Extent& extent) {
+  extent.read = true;
+  extent.missing = 0;
+  for (uint32_t i = extent.first; i < extent.end; ++i) {
+    const PageTableWord word = table.Read(group, blocks[i].block);
+    const bool there = word.generation == blocks[i].generation && !word.frame_hbm.is_none();
+    const int32_t frame = there ? static_cast<int32_t>(word.frame_hbm.value) : kAbsent;
+    extent.missing += there ? 0 : 1;
+    if ((*row.frames)[i] != frame) Mutable(row)[i] = frame;
+  }
+}
+
+// A list that a step holds is left to it.
+FrameList& ResidentPages::Mutable(Group& row) {
+  if (row.frames.use_count() > 1) row.frames = std::make_shared<FrameList>(*row.frames);
+  return *row.frames;
+}
+
+}  // namespace kvpager::engine

@@ -1,0 +1,58 @@
+// ipc/lanes.h
+//
+// The lanes of one engine, in memory that it shares with the daemon: which steps it has begun and
+// which have ended, and which sequences they used. Engines that keep them run steps on resident
+// pages without a message (docs/SHARED_PAGE_TABLE.md).
+//
+//   offset           content
+//   256 * lane       begun: number of the newest step; the engine stores it before it reads a word
+//   256 * lane + 128 done: every step up to this number has ended
+//   2048             touched: one bit per sequence (slot modulo kTouchedBits), set by the engine
+//                    when a step uses the sequence, taken by the daemon
+//
+// All loads and stores are sequentially consistent. The counters only grow; an engine that breaks
+// that harms nobody but engines of its own namespace.
+//
+// Ownership: the daemon makes the region, both sides map it. Thread-safety: one engine thread, one
+// daemon thread.
+
+#ifndef KVPAGER_IPC_LANES_H_
+#define KVPAGER_IPC_LANES_H_
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace kvpager {
+
+inline constexpr size_t kLanesRegionBytes = 4096;
+inline constexpr uint32_t kSharedLanes = 8;
+inline constexpr uint32_t kTouchedWords = 256;
+inline constexpr uint32_t kTouchedBits = kTouchedWords * 64;
+
+struct SharedLane {
+  alignas(128) std::atomic<uint64_t> begun{0};
+  alignas(128) std::atomic<uint64_t> done{0};
+};
+
+struct SharedLanes {
+  std::array<SharedLane, kSharedLanes> lanes;
+  std::array<std::atomic<uint64_t>, kTouchedWords> touched;
+
+  // A bit that is set already costs a load.
+  void Touch(uint64_t sequence) {
+    const auto bit = static_cast<uint32_t>(sequence) % kTouchedBits;
+    std::atomic<uint64_t>& word = touched[bit / 64];
+    const uint64_t mask = uint64_t{1} << (bit % 64);
+    if ((word.load() & mask) == 0) word.fetch_or(mask);
+  }
+};
+static_assert(sizeof(SharedLane) == 256);
+static_assert(offsetof(SharedLanes, touched) == 2048);
+static_assert(sizeof(SharedLanes) == kLanesRegionBytes);
+static_assert(std::atomic<uint64_t>::is_always_lock_free);
+
+}  // namespace kvpager
+
+#endif  // KVPAGER_IPC_LANES_H_

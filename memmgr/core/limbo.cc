@@ -1,0 +1,61 @@
+#include "memmgr/core/limbo.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "memmgr/base/check.h"
+
+namespace kvpager {
+
+Limbo::Limbo(uint32_t frames_max, uint32_t clients_max)
+    : next_(frames_max, kNone), name_spaces_(frames_max) {
+  for (Batch& batch : batches_) batch.stamps.resize(clients_max);
+}
+
+void Limbo::Add(FrameIndex frame, NamespaceId name_space) {
+  name_spaces_[frame.value] = name_space;
+  Append(unstamped_, frame.value);
+  ++count_;
+}
+
+void Limbo::Append(Chain& chain, uint32_t frame) {
+  next_[frame] = kNone;
+  (chain.first == kNone ? chain.first : next_[chain.last]) = frame;
+  chain.last = frame;
+}
+
+void Limbo::Stamp(const std::vector<LaneUser>& users) {
+  if (!unstamped()) return;
+  // Without a free batch the newest takes these frames too; a later stamp is no harm to its own.
+  if (batch_count_ < kBatchesMax) ++batch_count_;
+  Batch& batch = batches_[(batch_first_ + batch_count_ - 1) % kBatchesMax];
+  for (uint32_t frame = unstamped_.first; frame != kNone;) {
+    const uint32_t next = next_[frame];
+    Append(batch.frames, frame);
+    frame = next;
+  }
+  unstamped_ = Chain{};
+  for (size_t i = 0; i < users.size(); ++i) {
+    batch.stamps[i] =
+        users[i].message_free ? users[i].lanes.begun : std::array<uint64_t, kLanesMax>{};
+  }
+}
+
+void Limbo::Forget(ClientId client) {
+  for (Batch& batch : batches_) batch.stamps[client.value].fill(0);
+}
+
+bool Limbo::Blocked(const Batch& batch, const std::vector<LaneUser>& users,
+                    NamespaceId name_space) const {
+  for (size_t i = 0; i < users.size(); ++i) {
+    const LaneUser& user = users[i];
+    if (!user.message_free || user.name_space != name_space) continue;
+    for (uint32_t lane = 0; lane < kLanesMax; ++lane) {
+      if (user.lanes.done[lane] < batch.stamps[i][lane]) return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace kvpager

@@ -1,0 +1,113 @@
+// memmgr/core/limbo.h
+//
+// Limbo: HBM frames that were withdrawn from the page table while a step that nobody told the core
+// of may still read them. A frame leaves limbo when every lane of every engine that may have its
+// page in an open sequence has passed the step it had begun last when the frame was withdrawn
+// (epoch-based reclamation; docs/SHARED_PAGE_TABLE.md has the argument).
+//
+// Frames withdrawn by one input share a *batch* and one stamp per lane. Stamps come from samples
+// taken after the page table was written; until then the batch is unstamped and nothing leaves it.
+// Engines of other namespaces cannot have the page and are not waited for.
+//
+// Thread-safety: none. No allocation after construction.
+
+#ifndef KVPAGER_MEMMGR_CORE_LIMBO_H_
+#define KVPAGER_MEMMGR_CORE_LIMBO_H_
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "memmgr/base/ids.h"
+
+namespace kvpager {
+
+inline constexpr uint32_t kLanesMax = 8;
+
+// What an engine's lanes say: the newest step begun in each, and the newest that has ended with all
+// before it.
+struct LaneCounters {
+  std::array<uint64_t, kLanesMax> begun{};
+  std::array<uint64_t, kLanesMax> done{};
+};
+
+// One engine slot, as the core knows it.
+struct LaneUser {
+  bool message_free = false;
+  NamespaceId name_space;
+  LaneCounters lanes;
+};
+
+class Limbo {
+ public:
+  Limbo(uint32_t frames_max, uint32_t clients_max);
+
+  // The frame's word has been withdrawn by the input at hand. REQUIRES: it is not in limbo.
+  void Add(FrameIndex frame, NamespaceId name_space);
+  // The samples in `users`, by client slot, were taken after all withdrawals so far.
+  void Stamp(const std::vector<LaneUser>& users);
+  // The slot's engine is gone, or a new one begins: nobody waits for the old one any more.
+  void Forget(ClientId client);
+
+  // Calls `free(frame)` for each frame that has passed; true if there was one.
+  template <typename Free>
+  bool Release(const std::vector<LaneUser>& users, Free free);
+
+  bool unstamped() const { return unstamped_.first != kNone; }
+  uint32_t count() const { return count_; }
+
+ private:
+  static constexpr uint32_t kNone = ~uint32_t{0};
+  static constexpr uint32_t kBatchesMax = 64;
+
+  struct Chain {
+    uint32_t first = kNone;
+    uint32_t last = kNone;
+  };
+  struct Batch {
+    Chain frames;
+    std::vector<std::array<uint64_t, kLanesMax>> stamps;  // By client slot; 0: not waited for.
+  };
+
+  void Append(Chain& chain, uint32_t frame);
+  bool Blocked(const Batch& batch, const std::vector<LaneUser>& users,
+               NamespaceId name_space) const;
+
+  std::vector<uint32_t> next_;            // By frame.
+  std::vector<NamespaceId> name_spaces_;  // By frame.
+  Chain unstamped_;
+  std::array<Batch, kBatchesMax> batches_;  // A ring, oldest first.
+  uint32_t batch_first_ = 0;
+  uint32_t batch_count_ = 0;
+  uint32_t count_ = 0;
+};
+
+template <typename Free>
+bool Limbo::Release(const std::vector<LaneUser>& users, Free free) {
+  bool any = false;
+  for (uint32_t i = 0; i < batch_count_; ++i) {
+    Batch& batch = batches_[(batch_first_ + i) % kBatchesMax];
+    Chain left;
+    for (uint32_t frame = batch.frames.first; frame != kNone;) {
+      const uint32_t next = next_[frame];
+      if (Blocked(batch, users, name_spaces_[frame])) {
+        Append(left, frame);
+      } else {
+        --count_;
+        any = true;
+        free(FrameIndex{frame});
+      }
+      frame = next;
+    }
+    batch.frames = left;
+  }
+  while (batch_count_ > 0 && batches_[batch_first_].frames.first == kNone) {
+    batch_first_ = (batch_first_ + 1) % kBatchesMax;
+    --batch_count_;
+  }
+  return any;
+}
+
+}  // namespace kvpager
+
+#endif  // KVPAGER_MEMMGR_CORE_LIMBO_H_

@@ -1,0 +1,188 @@
+// Proves which steps send no message, what the lanes say of them, and that the daemon hears what
+// they appended before anything that depends on it.
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "tests/engine_plugin/engine_fixture.h"
+
+namespace kvpager::engine {
+namespace {
+
+class MessageFree : public EngineFixture {
+ protected:
+  void SetUp() override { Attach({.pinned_steps = 0}); }
+
+  size_t Seen(MessageType type) {
+    Barrier();
+    const std::vector<SeenRequest> seen = daemon_.seen();
+    return static_cast<size_t>(std::count_if(
+        seen.begin(), seen.end(), [type](const SeenRequest& r) { return r.type == type; }));
+  }
+
+  // Runs `step` and returns how many steps the daemon was asked for.
+  template <typename Run>
+  size_t Asked(Run run) {
+    const size_t before = Seen(MessageType::kStepBegin);
+    run();
+    return Seen(MessageType::kStepBegin) - before;
+  }
+
+  void Read(kvp_seq seq) {
+    kvp_step* step = Begin({Entry(seq, 0)});
+    ASSERT_EQ(kvp_step_wait(step, kLongUs), KVP_OK) << Error();
+    View(step, 0);
+    EXPECT_EQ(kvp_step_end(step, KVP_STEP_KEEP), KVP_OK) << Error();
+  }
+
+  // Two full blocks and two rows of a third.
+  kvp_seq Ten(uint32_t seed = 1) {
+    const kvp_seq seq = OpenSequence();
+    Append(seq, 10, seed);
+    return seq;
+  }
+};
+
+TEST_F(MessageFree, AStepOnResidentPagesSendsNothing) {
+  const kvp_seq seq = Ten();
+  EXPECT_EQ(Asked([&] { ExpectRows(seq, Origins(10, 1)); }), 0u);
+}
+
+TEST_F(MessageFree, LanesSayWhatHasBegunAndWhatHasEnded) {
+  const kvp_seq seq = Ten();
+  Read(seq);
+  const auto [begun, done] = daemon_.lane(0);
+  EXPECT_EQ(begun, done);
+  kvp_step* first = Begin({Entry(seq, 0)});
+  kvp_step* second = Begin({Entry(seq, 0)});
+  EXPECT_EQ(daemon_.lane(0), std::make_pair(begun + 2, done));
+  EXPECT_EQ(kvp_step_end(first, KVP_STEP_KEEP), KVP_OK) << Error();
+  EXPECT_EQ(daemon_.lane(0), std::make_pair(begun + 2, done + 1));
+  EXPECT_EQ(kvp_step_end(second, KVP_STEP_DISCARD), KVP_OK) << Error();
+  EXPECT_EQ(daemon_.lane(0), std::make_pair(begun + 2, done + 2));
+}
+
+TEST_F(MessageFree, APageThatIsNotThereMakesItAPinnedStep) {
+  const kvp_seq seq = Ten();
+  daemon_.WithdrawWord(seq, 1, 0);
+  EXPECT_EQ(Asked([&] {
+              kvp_step* step = Begin({Entry(seq, 0)});
+              ASSERT_EQ(kvp_step_wait(step, kLongUs), KVP_OK) << Error();
+              EXPECT_EQ(kvp_step_end(step, KVP_STEP_KEEP), KVP_OK) << Error();
+            }),
+            1u);
+  EXPECT_GE(daemon_.lane(0).second, daemon_.lane(0).first);  // The miss has left its epoch.
+}
+
+TEST_F(MessageFree, AWithdrawalAfterAViewWasBuiltIsSeenByTheNextStep) {
+  const kvp_seq seq = Ten();
+  EXPECT_EQ(Asked([&] { Read(seq); }), 0u);
+  daemon_.WithdrawWord(seq, 0, 0);
+  EXPECT_EQ(Asked([&] {
+              kvp_step* step = Begin({Entry(seq, 0)});
+              ASSERT_EQ(kvp_step_wait(step, kLongUs), KVP_OK) << Error();
+              EXPECT_EQ(kvp_step_end(step, KVP_STEP_KEEP), KVP_OK) << Error();
+            }),
+            1u);
+}
+
+TEST_F(MessageFree, RowsThatFitBehindTheLastAreAppendedWithoutAMessage) {
+  const kvp_seq seq = Ten();
+  EXPECT_EQ(Asked([&] { Append(seq, 1, 1); }), 0u);
+  EXPECT_EQ(Length(seq), 11u);
+  EXPECT_EQ(daemon_.length_tokens(seq), 10u);
+  EXPECT_EQ(Asked([&] { Append(seq, 1, 1); }), 0u);
+  EXPECT_EQ(Asked([&] { Append(seq, 1, 1); }), 1u);  // Needs a block.
+  EXPECT_EQ(daemon_.length_tokens(seq), 13u);
+  EXPECT_EQ(Seen(MessageType::kAppended), 1u);
+  ExpectRows(seq, Origins(13, 1));
+}
+
+TEST_F(MessageFree, WhatIsNamedOrCutOrForkedWasReportedBefore) {
+  const kvp_seq seq = Ten();
+  Append(seq, 2, 1);
+  const std::vector<kvp_block_key> keys = Keys(1, 3);
+  ASSERT_EQ(kvp_seq_name(client_, seq, 0, keys.data(), 3, 0, 0), KVP_OK) << Error();
+  Barrier();
+  EXPECT_EQ(daemon_.length_tokens(seq), 12u);
+  EXPECT_EQ(daemon_.names_count(), 3u);
+
+  const kvp_seq other = Ten(2);
+  Append(other, 1, 2);
+  kvp_seq child = 0;
+  ASSERT_EQ(kvp_seq_fork(client_, other, &child), KVP_OK) << Error();
+  EXPECT_EQ(Length(child), 11u);
+  ExpectRows(child, Origins(11, 2));
+  ASSERT_EQ(kvp_seq_truncate(client_, other, 9), KVP_OK) << Error();
+  Barrier();
+  EXPECT_EQ(daemon_.length_tokens(other), 9u);
+}
+
+TEST_F(MessageFree, ATailThatIsSharedIsNotWrittenWithoutAMessage) {
+  const kvp_seq seq = Ten();
+  kvp_seq child = 0;
+  ASSERT_EQ(kvp_seq_fork(client_, seq, &child), KVP_OK) << Error();
+  EXPECT_EQ(Asked([&] { Append(child, 1, 1); }), 1u);
+  EXPECT_EQ(Asked([&] { Append(seq, 1, 1); }), 1u);
+  EXPECT_EQ(Asked([&] { Append(seq, 1, 1); }), 0u);  // It is its own now.
+  ExpectRows(child, Origins(11, 1));
+  ExpectRows(seq, Origins(12, 1));
+}
+
+TEST_F(MessageFree, AfterATruncateTheTailMayBeSealed) {
+  const kvp_seq seq = Ten();
+  ASSERT_EQ(kvp_seq_truncate(client_, seq, 6), KVP_OK) << Error();
+  EXPECT_EQ(Asked([&] { Append(seq, 1, 1); }), 1u);
+  ExpectRows(seq, Origins(7, 1));
+}
+
+TEST_F(MessageFree, AStepBehindOneThatWaitsIsPinned) {
+  const kvp_seq seq = Ten();
+  const kvp_seq other = Ten(2);
+  daemon_.Hold(MessageType::kStepBegin);
+  kvp_step* waiting = Begin({Entry(other, 4)});
+  kvp_step* behind = Begin({Entry(seq, 0)});
+  EXPECT_EQ(kvp_step_wait(behind, 1000), KVP_DEADLINE_EXCEEDED);
+  daemon_.Release();
+  for (kvp_step* step : {waiting, behind}) {
+    EXPECT_EQ(kvp_step_wait(step, kLongUs), KVP_OK) << Error();
+    EXPECT_EQ(kvp_step_end(step, KVP_STEP_KEEP), KVP_OK) << Error();
+  }
+}
+
+TEST_F(MessageFree, ADiscardedStepLeavesNothingToReport) {
+  const kvp_seq seq = Ten();
+  kvp_step* step = Begin({Entry(seq, 2)});
+  ASSERT_EQ(kvp_step_wait(step, kLongUs), KVP_OK) << Error();
+  EXPECT_EQ(Length(seq), 12u);
+  EXPECT_EQ(kvp_step_end(step, KVP_STEP_DISCARD), KVP_OK) << Error();
+  EXPECT_EQ(Length(seq), 10u);
+  EXPECT_EQ(Asked([&] { Append(seq, 2, 1); }), 0u);
+  Append(seq, 1, 1);
+  EXPECT_EQ(daemon_.length_tokens(seq), 13u);
+  EXPECT_EQ(Seen(MessageType::kTruncate), 0u);
+  ExpectRows(seq, Origins(13, 1));
+}
+
+TEST_F(MessageFree, DraftsAndSplitStepsAskTheDaemon) {
+  const kvp_seq seq = Ten();
+  kvp_step_entry draft = Entry(seq, 1);
+  draft.draft = 1;
+  EXPECT_EQ(Asked([&] {
+              kvp_step* step = Begin({draft});
+              ASSERT_EQ(kvp_step_wait(step, kLongUs), KVP_OK) << Error();
+              EXPECT_EQ(kvp_step_end(step, KVP_STEP_DISCARD), KVP_OK) << Error();
+            }),
+            1u);
+  EXPECT_EQ(Asked([&] {
+              kvp_step* step = Begin({Entry(seq, 0)}, 0, KVP_SPLIT);
+              ASSERT_EQ(kvp_step_wait(step, kLongUs), KVP_OK) << Error();
+              EXPECT_EQ(kvp_step_end(step, KVP_STEP_KEEP), KVP_OK) << Error();
+            }),
+            1u);
+}
+
+}  // namespace
+}  // namespace kvpager::engine
