@@ -148,7 +148,7 @@ absl::StatusOr<AttachReply> ReceiveReply(int fd, const std::string& path,
   do {
     got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
   } while (got < 0 && errno == EINTR);
-  if (got > 0) fds = TakeDescriptors(message);
+  if (got >= 0) fds = TakeDescriptors(message);  // An empty packet may carry some, too.
   if (got <= 0) {
     return absl::UnavailableError(absl::StrCat(
         "kvpagerd on ", path, " closed the connection without an answer; look at its log"));

@@ -76,6 +76,8 @@ absl::StatusOr<ShmRegion> ShmRegion::Map(std::string_view name, UniqueFd fd, uin
                                          Access access) {
   if (fd.is_none()) return BadDescriptor(name, "is missing");
   if (bytes == 0) return BadDescriptor(name, "was promised with 0 bytes");
+  // Before the size: once sealed against shrinking, what fstat says stays true.
+  const int seals = fcntl(fd.get(), F_GET_SEALS);
   struct stat info;
   if (fstat(fd.get(), &info) != 0) return SystemError("inspection", name);
   if (!S_ISREG(info.st_mode)) return BadDescriptor(name, "is not memory");
@@ -83,7 +85,6 @@ absl::StatusOr<ShmRegion> ShmRegion::Map(std::string_view name, UniqueFd fd, uin
     return BadDescriptor(name,
                          absl::StrCat("has ", info.st_size, " bytes; ", bytes, " were promised"));
   }
-  const int seals = fcntl(fd.get(), F_GET_SEALS);
   if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) {
     return BadDescriptor(name, "is not sealed against shrinking");
   }

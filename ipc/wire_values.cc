@@ -74,6 +74,25 @@ absl::Status CheckName(const char* field, const flatbuffers::String* text, uint3
   return absl::OkStatus();
 }
 
+// The names in one reply. Many rows may lead to one name, so their bytes are counted together.
+class ReplyNames {
+ public:
+  absl::Status Check(const char* field, const flatbuffers::String* text,
+                     uint32_t max = kNameBytesMax) {
+    KVP_RETURN_IF_ERROR(CheckBytes(field, text, max));
+    const auto bytes = static_cast<uint32_t>(StringOf(text).size());
+    if (bytes > bytes_left_) {
+      return absl::InvalidArgumentError(absl::StrCat("the names in one reply have more than ",
+                                                     kReplyNameBytesMax, " bytes together"));
+    }
+    bytes_left_ -= bytes;
+    return CheckName(field, text, max);
+  }
+
+ private:
+  uint32_t bytes_left_ = kReplyNameBytesMax;
+};
+
 // `runs_left` is shared by all updates of one answer.
 absl::Status CheckUpdate(const wire::SequenceUpdate& update, uint32_t& runs_left) {
   const uint32_t count = CountOf(update.runs());
@@ -183,16 +202,41 @@ absl::Status CheckValues(const wire::Answer& body, const WireBounds&) {
 }
 
 absl::Status CheckValues(const wire::StatusReply& body, const WireBounds&) {
+  ReplyNames names;
+  KVP_RETURN_IF_ERROR(names.Check("version", body.version()));
+  KVP_RETURN_IF_ERROR(names.Check("pool", body.pool()));
+  KVP_RETURN_IF_ERROR(names.Check("geometry", body.geometry()));
+  KVP_RETURN_IF_ERROR(names.Check("model", body.model(), kModelBytesMax));
   KVP_RETURN_IF_ERROR(CheckCount("tiers", body.tiers(), kReplyItemsMax));
-  return CheckCount("counters", body.counters(), kReplyItemsMax);
+  for (uint32_t i = 0; i < CountOf(body.tiers()); ++i) {
+    const wire::TierStatus& tier = *body.tiers()->Get(i);
+    KVP_RETURN_IF_ERROR(names.Check("tier.name", tier.name()));
+    KVP_RETURN_IF_ERROR(names.Check("tier.detail", tier.detail(), kDetailBytesMax));
+  }
+  KVP_RETURN_IF_ERROR(CheckCount("counters", body.counters(), kReplyItemsMax));
+  for (uint32_t i = 0; i < CountOf(body.counters()); ++i) {
+    KVP_RETURN_IF_ERROR(names.Check("counter.name", body.counters()->Get(i)->name()));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckValues(const wire::SequencesReply& body, const WireBounds&) {
-  return CheckCount("sequences", body.sequences(), kReplyItemsMax);
+  ReplyNames names;
+  KVP_RETURN_IF_ERROR(CheckCount("sequences", body.sequences(), kReplyItemsMax));
+  for (uint32_t i = 0; i < CountOf(body.sequences()); ++i) {
+    KVP_RETURN_IF_ERROR(names.Check("namespace", body.sequences()->Get(i)->name_space()));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckValues(const wire::ClientsReply& body, const WireBounds&) {
-  return CheckCount("clients", body.clients(), kReplyItemsMax);
+  ReplyNames names;
+  KVP_RETURN_IF_ERROR(CheckCount("clients", body.clients(), kReplyItemsMax));
+  for (uint32_t i = 0; i < CountOf(body.clients()); ++i) {
+    KVP_RETURN_IF_ERROR(names.Check("name", body.clients()->Get(i)->name()));
+    KVP_RETURN_IF_ERROR(names.Check("namespace", body.clients()->Get(i)->name_space()));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckValues(const wire::AttachRequest& body, const WireBounds&) {

@@ -20,7 +20,9 @@ namespace kvpager {
 inline constexpr uint32_t kLanesPerClientMax = 8;
 inline constexpr uint32_t kReplyItemsMax = 16384;  // Tables in one list of a reply.
 inline constexpr uint32_t kReplyRunsMax = 131072;  // Block runs of one answer, together.
+inline constexpr uint32_t kReplyNameBytesMax = kMessageBytesMax;  // Names of one reply, together.
 inline constexpr uint32_t kNameBytesMax = 255;     // Pool, namespace, engine, region, counter.
+inline constexpr uint32_t kDetailBytesMax = 8191;  // How a tier is backed: a path and some words.
 inline constexpr uint32_t kModelBytesMax = 1023;
 inline constexpr uint32_t kTokenBytesMax = 4095;
 inline constexpr uint32_t kReasonBytesMax = 1023;

@@ -112,6 +112,25 @@ UniqueFd RawConnect(const std::string& path) {
   return fd;
 }
 
+// Sends a packet of `bytes` bytes, and a descriptor with it.
+void SendWithDescriptor(int connection, size_t bytes) {
+  std::string text(bytes, 'x');
+  iovec part = {.iov_base = text.data(), .iov_len = text.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message = {};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  cmsghdr* const rights = CMSG_FIRSTHDR(&message);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(sizeof(int));
+  const int zero = 0;
+  std::memcpy(CMSG_DATA(rights), &zero, sizeof(zero));
+  KVP_CHECK(sendmsg(connection, &message, 0) == static_cast<ssize_t>(bytes));
+}
+
 class FdChannel : public testing::Test {
  protected:
   FdChannel() : path_(directory_.path() + "/k.sock") {}
@@ -346,23 +365,27 @@ TEST_F(FdChannel, DescriptorsThatAPeerSendsAreNotKept) {
   const UniqueFd raw = RawConnect(path_);
   AttachPeer peer = AcceptOne(server);
   const int before = OpenDescriptors();
-  char byte = 'x';
-  iovec part = {.iov_base = &byte, .iov_len = 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message = {};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
-  cmsghdr* const rights = CMSG_FIRSTHDR(&message);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(sizeof(int));
-  const int zero = 0;
-  std::memcpy(CMSG_DATA(rights), &zero, sizeof(zero));
-  ASSERT_EQ(sendmsg(raw.get(), &message, 0), 1);
+  SendWithDescriptor(raw.get(), 1);
   EXPECT_EQ(ReceiveOne(peer).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(OpenDescriptors(), before);
+}
+
+TEST_F(FdChannel, DescriptorsOfAnAnswerThatIsRefusedAreNotKept) {
+  AttachServer server = Listen();
+  const int before = OpenDescriptors();
+  for (const size_t bytes : {size_t{100}, size_t{1}, size_t{0}}) {
+    SCOPED_TRACE(bytes);
+    absl::Status status;
+    std::thread engine([&] { status = AttachStatus(); });
+    {
+      AttachPeer peer = AcceptOne(server);
+      ASSERT_TRUE(ReceiveOne(peer).ok());
+      SendWithDescriptor(peer.fd(), bytes);
+    }
+    engine.join();
+    EXPECT_FALSE(status.ok());
+    EXPECT_EQ(OpenDescriptors(), before);
+  }
 }
 
 TEST_F(FdChannel, ASecondDaemonOnTheSamePathIsRefusedByPid) {

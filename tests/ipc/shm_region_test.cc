@@ -9,13 +9,30 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <functional>
 #include <string>
+#include <utility>
 
 #include "memmgr/base/check.h"
+
+namespace {
+
+std::function<void(int)> after_fstat;  // What another process does right then; once.
+
+}  // namespace
+
+// The linker leads every fstat here (--wrap=fstat).
+extern "C" int __real_fstat(int fd, struct stat* info);
+extern "C" int __wrap_fstat(int fd, struct stat* info) {
+  const int result = __real_fstat(fd, info);
+  if (after_fstat) std::exchange(after_fstat, nullptr)(fd);
+  return result;
+}
 
 namespace kvpager {
 namespace {
@@ -79,6 +96,17 @@ TEST(ShmRegion, ADescriptorThatCanShrinkIsRefused) {
   UniqueFd fd(memfd_create("loose", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   ASSERT_EQ(ftruncate(fd.get(), 4096), 0);
   EXPECT_THAT(WhyNot(std::move(fd), 4096), HasSubstr("not sealed against shrinking"));
+}
+
+TEST(ShmRegion, ADescriptorThatShrinksBetweenTheChecksIsRefused) {
+  UniqueFd fd(memfd_create("late", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  ASSERT_EQ(ftruncate(fd.get(), 4096), 0);
+  after_fstat = [](int late) {
+    EXPECT_EQ(ftruncate(late, 0), 0);
+    EXPECT_EQ(fcntl(late, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+  };
+  EXPECT_THAT(WhyNot(std::move(fd), 4096), HasSubstr("not sealed against shrinking"));
+  EXPECT_EQ(after_fstat, nullptr);
 }
 
 TEST(ShmRegion, ADescriptorThatIsNoMemoryIsRefused) {

@@ -203,6 +203,44 @@ TEST(Wire, ListsThatAreSharedManyTimesAreCountedManyTimes) {
       HasSubstr("runs of all updates"));
 }
 
+absl::Status VerdictOnClient(const std::string& name) {
+  FlatBufferBuilder b;
+  const auto row = wire::CreateClientStatus(b, 0, 1, 2, b.CreateString(name));
+  return Verdict(b, wire::CreateClientsReply(b, b.CreateVector(&row, 1)));
+}
+
+TEST(Wire, NamesInRepliesAreAsInRequests) {
+  EXPECT_TRUE(VerdictOnClient(std::string(255, 'x')).ok());
+  EXPECT_THAT(Message(VerdictOnClient(std::string(256, 'x'))),
+              HasSubstr("name has 256 bytes, more than 255"));
+  EXPECT_THAT(Message(VerdictOnClient("a\x1b[2J")), HasSubstr("name contains a control character"));
+  FlatBufferBuilder a, b, c, d;
+  const auto sequence = wire::CreateSequenceStatus(a, 1, 2, a.CreateString("\n"));
+  EXPECT_THAT(Message(Verdict(a, wire::CreateSequencesReply(a, a.CreateVector(&sequence, 1)))),
+              HasSubstr("namespace contains a control character"));
+  EXPECT_THAT(Message(Verdict(b, wire::CreateStatusReply(b, 0, 1, 2, b.CreateString("\r")))),
+              HasSubstr("pool contains a control character"));
+  const auto counter = wire::CreateCounter(c, c.CreateString(std::string(256, 'x')), 1);
+  const auto counters = c.CreateVector(&counter, 1);
+  EXPECT_THAT(
+      Message(Verdict(c, wire::CreateStatusReply(c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, counters))),
+      HasSubstr("counter.name has 256 bytes"));
+  const auto tier = wire::CreateTierStatus(d, 0, 1, 2, 3, 4, 5, 6, d.CreateString("\x7f"));
+  const auto tiers = d.CreateVector(&tier, 1);
+  EXPECT_THAT(Message(Verdict(d, wire::CreateStatusReply(d, 0, 0, 0, 0, 0, 0, 0, 0, 0, tiers))),
+              HasSubstr("tier.detail contains a control character"));
+}
+
+// 16,000 rows that all lead to one name of 255 bytes: 4 MB of names in 65 KB.
+TEST(Wire, NamesThatAreSharedManyTimesAreCountedManyTimes) {
+  FlatBufferBuilder b;
+  const auto row = wire::CreateClientStatus(b, 0, 1, 2, b.CreateString(std::string(255, 'x')));
+  const auto rows =
+      b.CreateVector(std::vector<flatbuffers::Offset<wire::ClientStatus>>(16'000, row));
+  EXPECT_THAT(Message(Verdict(b, wire::CreateClientsReply(b, rows))),
+              HasSubstr("more than 1048576 bytes together"));
+}
+
 // The verifier lets this pass: a vector of structs whose elements start at an odd multiple of 4.
 TEST(Wire, AListOfStructsThatIsNotAlignedIsRefused) {
   MessageBytes bytes = MakeOpen(2);
