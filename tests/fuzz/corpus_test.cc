@@ -18,6 +18,7 @@
 
 #include "absl/strings/ascii.h"
 #include "ipc/attach.h"
+#include "ipc/lanes.h"
 #include "ipc/wire.h"
 #include "tests/fuzz/hostile_peer.h"
 #include "tests/ipc/wire_corpus.h"

@@ -77,6 +77,11 @@ struct CommandCheck {
     CheckSequence(body.sequence);
     CheckTicket(body.ticket);
   }
+  void operator()(const AppendedCommand& body) const {
+    CheckSequence(body.sequence);
+    g_sum += body.length_tokens + body.tokens;
+  }
+  void operator()(const UsedCommand&) const { KVP_CHECK(false); }  // The daemon's own.
   void operator()(const StepBeginCommand& body) const {
     CheckStepTicket(body.ticket);
     KVP_CHECK(!body.entries.empty());
