@@ -260,7 +260,7 @@ absl::Status Client::CutSequence(Sequence* sequence, uint64_t tokens_good,
                    left_tokens, " are left: ask for its length and recompute from there"));
   const bool dropped = RollBack(sequence, left_tokens, nullptr, Readers::kDrop, lost);
   sequence->cut_tokens = std::min(sequence->cut_tokens, tokens_good);
-  sequence->tail_is_ours = false;
+  sequence->GiveUpTail();
   if (!reported && sequence->length_tokens() < before_tokens) sequence->Remember(lost);
   absl::Status posted;
   if (dropped) {

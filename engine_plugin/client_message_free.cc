@@ -19,7 +19,7 @@ bool AppendsInPlace(const StepEntry& entry, uint32_t page_tokens) {
   const uint32_t append_tokens = entry.request.append_tokens;
   if (append_tokens == 0) return true;
   const uint64_t rows = entry.begin_tokens % page_tokens;
-  return entry.sequence->tail_is_ours && rows > 0 && rows + append_tokens <= page_tokens;
+  return entry.sequence->tail_is_ours() && rows > 0 && rows + append_tokens <= page_tokens;
 }
 
 bool InPinnedStep(const Sequence& sequence) {

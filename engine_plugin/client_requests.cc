@@ -96,7 +96,7 @@ absl::Status Client::PostTruncate(Sequence* sequence, uint64_t tokens, Ticket ti
   if (sequence->id() == 0) return absl::OkStatus();  // A fork: cut when it has its id.
   // What the daemon was never told of needs no cutting.
   if (accept == Accept::kNo && tokens >= sequence->told_tokens()) return absl::OkStatus();
-  sequence->tail_is_ours = false;
+  sequence->GiveUpTail();
   sequence->set_told_tokens(std::min(sequence->told_tokens(), tokens));
   Pending pending;
   pending.sequence = sequence->handle();

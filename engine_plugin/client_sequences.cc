@@ -125,7 +125,7 @@ absl::StatusOr<uint64_t> Client::Fork(uint64_t parent_handle) {
   KVP_RETURN_IF_ERROR(Resolve(parent, deadline));
   KVP_RETURN_IF_ERROR(WaitForRoom(deadline));
   KVP_RETURN_IF_ERROR(Report(parent));
-  parent->tail_is_ours = false;  // Two have it now.
+  parent->GiveUpTail();  // Two have it now.
   Pending pending;
   if (StableTokens(*parent) == parent->length_tokens()) {  // No open step writes what it copies.
     pending.awaited = true;
@@ -242,7 +242,7 @@ absl::Status Client::Suspend(uint64_t handle) {
   KVP_RETURN_IF_ERROR(WaitForRoom(deadline));
   KVP_RETURN_IF_ERROR(Report(sequence));
   KVP_RETURN_IF_ERROR(SendSuspend(sequence));
-  sequence->tail_is_ours = false;
+  sequence->GiveUpTail();
   sequence->suspended = true;
   return absl::OkStatus();
 }

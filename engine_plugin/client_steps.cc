@@ -134,9 +134,10 @@ absl::StatusOr<Step*> Client::BeginChecked(uint32_t lane, StepResidency residenc
     for (const StepEntry& entry : entries) KVP_RETURN_IF_ERROR(Report(entry.sequence));
     made = std::make_unique<Step>(lanes_.NextTicket(lane), residency, std::move(entries));
     KVP_ASSIGN_OR_RETURN(made->request, SendStepBegin(made.get(), rewrite_from_tokens));
-    for (const StepEntry& entry : made->entries()) {
+    for (StepEntry& entry : made->entries()) {
       entry.sequence->set_told_tokens(entry.end_tokens());
-      if (entry.request.draft) entry.sequence->tail_is_ours = false;
+      if (entry.request.draft) entry.sequence->GiveUpTail();
+      entry.tail_changes = entry.sequence->tail_changes();
     }
   }
   Step* step = lanes_.Add(std::move(made));
@@ -292,7 +293,7 @@ absl::Status Client::EndReady(Step* step, KeepOrDiscard keep_or_discard) {
   if (keep_or_discard == KeepOrDiscard::kDiscard) return result;
   for (const StepEntry& entry : step->entries()) {
     const bool appended = entry.request.append_tokens > 0 && !entry.request.draft && !entry.dropped;
-    if (appended && !step->message_free) entry.sequence->tail_is_ours = true;
+    if (appended && !step->message_free) entry.sequence->TakeTail(entry.tail_changes);
   }
   return step->dropped_why();
 }

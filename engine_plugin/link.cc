@@ -11,6 +11,8 @@
 namespace kvpager::engine {
 namespace {
 
+constexpr uint64_t kFrameBytesMax = uint64_t{1} << 36;  // So that all frames of a tier fit 64 bits.
+
 // The longest piece of a wait between two looks at the heartbeat.
 constexpr uint64_t kSliceUs = 500'000;
 
@@ -33,6 +35,7 @@ absl::Status CheckPool(const PoolInfo& pool, const Geometry& geometry) {
     return Contradiction("frames_hbm");
   }
   if (pool.frames_host > kFramesPerTierMax) return Contradiction("frames_host");
+  if (pool.frame_bytes_host > kFrameBytesMax) return Contradiction("frame_bytes_host");
   if (pool.blocks_max == 0) return Contradiction("blocks_max");
   if (pool.keys_per_command_max == 0) return Contradiction("keys_per_command_max");
   if (pool.entries_per_step_max == 0) return Contradiction("entries_per_step_max");

@@ -66,9 +66,16 @@ class Sequence {
   uint64_t told_tokens() const { return told_tokens_; }
   void set_told_tokens(uint64_t tokens) { told_tokens_ = tokens; }
 
-  // Rows behind the last may be written where the tail is, without a word: a step of the daemon's
-  // has made it ours alone, and nothing has happened since that may have changed that.
-  bool tail_is_ours = false;
+  // Rows behind the last may be written where the tail is, without a word: a pinned step has made
+  // it ours alone, and nothing has happened since that step was asked for that may have changed
+  // that.
+  bool tail_is_ours() const { return tail_is_ours_; }
+  uint64_t tail_changes() const { return tail_changes_; }
+  void TakeTail(uint64_t changes_at_begin) { tail_is_ours_ = changes_at_begin == tail_changes_; }
+  void GiveUpTail() {
+    tail_is_ours_ = false;
+    ++tail_changes_;
+  }
 
   ResidentPages& resident() { return resident_; }
 
@@ -113,6 +120,8 @@ class Sequence {
   uint64_t id_ = 0;
   uint64_t length_tokens_ = 0;
   uint64_t told_tokens_ = 0;
+  bool tail_is_ours_ = false;
+  uint64_t tail_changes_ = 0;
   std::shared_ptr<const BlockList> blocks_ = std::make_shared<BlockList>();
   ResidentPages resident_;
   std::vector<Step*> open_steps_;

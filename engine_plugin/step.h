@@ -52,6 +52,7 @@ struct StepEntry {
   std::shared_ptr<const BlockList> blocks;  // As of the answer.
   // Without a message: by group, where the pages were when the step began; null: none is listed.
   std::vector<std::shared_ptr<const FrameList>> frames;
+  uint64_t tail_changes = 0;  // Of the sequence, when it was asked for.
   bool dropped = false;
   absl::Status dropped_why;  // Ok: the caller discarded an earlier step and knows.
 

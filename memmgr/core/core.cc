@@ -205,7 +205,7 @@ bool Core::wants_lanes() const {
   return state_->blocks.limbo().count() > 0 || state_->deferred_first != kNoSlot;
 }
 bool Core::wants_lanes_soon() const {
-  return wants_lanes() && (state_->collecting != kNoSlot || state_->deferred_first != kNoSlot);
+  return state_->blocks.limbo().count() > 0 && state_->collecting != kNoSlot;
 }
 
 SequenceId Core::sequence_in_slot(uint32_t slot) const {

@@ -89,7 +89,7 @@ class Core {
   void PassLimbo(Instant now, Effects& effects);
   bool has_unstamped_frames() const;
   bool wants_lanes() const;
-  bool wants_lanes_soon() const;  // Somebody waits for what they may say.
+  bool wants_lanes_soon() const;  // A step waits for frames in limbo.
 
   bool has_work() const;
 

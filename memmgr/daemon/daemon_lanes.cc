@@ -17,7 +17,7 @@ static_assert(kSharedLanes == kLanesMax);
 
 constexpr uint64_t kTouchedNs = 5'000'000;   // How old the policy's view of use may be.
 constexpr uint64_t kWantedSleepNs = 20'000;  // While somebody waits for what is in limbo.
-constexpr uint64_t kUnwantedSleepNs = 1'000'000;
+constexpr uint64_t kUnwantedSleepNs = 200'000;
 
 bool KeepsLanes(const Session& session) {
   return session.state != Session::State::kFree && !session.admin && session.message_free;

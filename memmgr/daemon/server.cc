@@ -159,6 +159,8 @@ std::optional<Request> Server::Decode(Session& session, const MessageView& messa
 
 void Server::NoteStep(const Command& command, Session& session) {
   if (const auto* begin = std::get_if<StepBeginCommand>(&command.body)) {
+    // Of one that wants no answer nobody would hear that it was refused: it is not listed.
+    if (command.request == 0) return;
     session.steps[{begin->ticket.lane, begin->ticket.number}] = command.request;
   } else if (const auto* end = std::get_if<StepEndCommand>(&command.body)) {
     session.steps.erase({end->ticket.lane, end->ticket.number});

@@ -138,6 +138,32 @@ TEST_F(MessageFree, AfterATruncateTheTailMayBeSealed) {
   ExpectRows(seq, Origins(7, 1));
 }
 
+// The daemon seals the block when the step ends, and cuts into it after that: what is behind is not
+// ours to write.
+TEST_F(MessageFree, ATruncateOrForkDuringTheStepTakesTheTailAway) {
+  for (const bool fork : {false, true}) {
+    const kvp_seq seq = Ten();
+    kvp_step* step = Begin({Entry(seq, 2)});  // Pinned or not: the tail is full behind it.
+    ASSERT_EQ(kvp_step_wait(step, kLongUs), KVP_OK) << Error();
+    EXPECT_EQ(kvp_step_end(step, KVP_STEP_KEEP), KVP_OK) << Error();
+    step = Begin({Entry(seq, 3)});
+    ASSERT_EQ(kvp_step_wait(step, kLongUs), KVP_OK) << Error();
+    kvp_seq child = 0;
+    if (fork) {
+      ASSERT_EQ(kvp_seq_fork(client_, seq, &child), KVP_OK) << Error();
+    } else {
+      ASSERT_EQ(kvp_seq_truncate(client_, seq, 14), KVP_OK) << Error();
+    }
+    EXPECT_EQ(kvp_step_end(step, KVP_STEP_KEEP), KVP_OK) << Error();
+    EXPECT_EQ(Asked([&] {
+                kvp_step* next = Begin({Entry(seq, 1)});
+                ASSERT_EQ(kvp_step_wait(next, kLongUs), KVP_OK) << Error();
+                EXPECT_EQ(kvp_step_end(next, KVP_STEP_KEEP), KVP_OK) << Error();
+              }),
+              1u);
+  }
+}
+
 TEST_F(MessageFree, AStepBehindOneThatWaitsIsPinned) {
   const kvp_seq seq = Ten();
   const kvp_seq other = Ten(2);
