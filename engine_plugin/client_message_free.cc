@@ -49,16 +49,16 @@ bool Client::MayRunMessageFree(StepResidency residency, const std::vector<StepEn
 }
 
 bool Client::FindResident(StepEntry& entry) const {
-  const PageTableReader& table = link_->page_table();
-  const BlockList& blocks = *entry.sequence->blocks();
   ResidentPages& resident = entry.sequence->resident();
   entry.frames.resize(pool().num_groups);
   for (uint32_t group = 0; group < pool().num_groups; ++group) {
     const ListedPositions listed = ListPositions(entry, group, geometry_.page_tokens);
+    const ResidentPages::Source source{link_->page_table(), pool().frames_hbm, group,
+                                       *entry.sequence->blocks()};
     for (const auto& piece : {listed.read, listed.appended}) {
       const auto first = static_cast<uint32_t>(piece.first);
       const auto end = static_cast<uint32_t>(piece.end);
-      if (first < end && !resident.Refresh(table, group, blocks, first, end)) return false;
+      if (first < end && !resident.Refresh(source, first, end)) return false;
     }
     entry.frames[group] = resident.frames(group);
   }

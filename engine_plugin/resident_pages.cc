@@ -13,21 +13,21 @@ constexpr int32_t kAbsent = -1;
 
 }  // namespace
 
-bool ResidentPages::Refresh(const PageTableReader& table, uint32_t group,
-                            const std::vector<BlockRef>& blocks, uint32_t first, uint32_t end) {
-  if (groups_.size() <= group) groups_.resize(size_t{group} + 1);
-  Group& row = groups_[group];
-  if (row.frames->size() < blocks.size()) Cover(table, group, blocks, row);
+bool ResidentPages::Refresh(const Source& source, uint32_t first, uint32_t end) {
+  if (groups_.size() <= source.group) groups_.resize(size_t{source.group} + 1);
+  Group& row = groups_[source.group];
+  if (row.frames->size() < source.blocks.size()) Cover(source, row);
   auto extent = row.extents.begin();
   if (first > 0) {
     extent = std::partition_point(row.extents.begin(), row.extents.end(),
                                   [first](const Extent& other) { return other.end <= first; });
   }
   for (; extent != row.extents.end() && extent->first < end; ++extent) {
-    const uint64_t counted = table.withdrawals(group, blocks[extent->first].block);
+    const uint64_t counted =
+        source.table.withdrawals(source.group, source.blocks[extent->first].block);
     if (!extent->read || extent->missing > 0 || counted != extent->counted) {
       extent->counted = counted;
-      Read(table, group, blocks, row, *extent);
+      Read(source, row, *extent);
     }
     if (extent->missing == 0) continue;
     const uint32_t position_end = std::min(end, extent->end);
@@ -49,13 +49,13 @@ void ResidentPages::CutTo(uint32_t position) {
   }
 }
 
-void ResidentPages::Cover(const PageTableReader& table, uint32_t group,
-                          const std::vector<BlockRef>& blocks, Group& row) {
+void ResidentPages::Cover(const Source& source, Group& row) {
+  const std::vector<BlockRef>& blocks = source.blocks;
   FrameList& frames = Mutable(row);
   auto position = static_cast<uint32_t>(frames.size());
   frames.resize(blocks.size(), kAbsent);
   for (; position < blocks.size(); ++position) {
-    const uint64_t key = table.withdrawal_index(group, blocks[position].block);
+    const uint64_t key = source.table.withdrawal_index(source.group, blocks[position].block);
     if (row.extents.empty() || row.extents.back().key != key) {
       row.extents.push_back(Extent{.key = key, .first = position});
     }
@@ -64,13 +64,14 @@ void ResidentPages::Cover(const PageTableReader& table, uint32_t group,
   }
 }
 
-void ResidentPages::Read(const PageTableReader& table, uint32_t group,
-                         const std::vector<BlockRef>& blocks, Group& row, Extent& extent) {
+void ResidentPages::Read(const Source& source, Group& row, Extent& extent) {
   extent.read = true;
   extent.missing = 0;
   for (uint32_t i = extent.first; i < extent.end; ++i) {
-    const PageTableWord word = table.Read(group, blocks[i].block);
-    const bool there = word.generation == blocks[i].generation && !word.frame_hbm.is_none();
+    const BlockRef& block = source.blocks[i];
+    const PageTableWord word = source.table.Read(source.group, block.block);
+    const bool there = word.generation == block.generation && !word.frame_hbm.is_none() &&
+                       word.frame_hbm.value < source.frames_hbm;
     const int32_t frame = there ? static_cast<int32_t>(word.frame_hbm.value) : kAbsent;
     extent.missing += there ? 0 : 1;
     if ((*row.frames)[i] != frame) Mutable(row)[i] = frame;

@@ -27,9 +27,15 @@ using FrameList = std::vector<int32_t>;  // By block position; -1: not known to 
 
 class ResidentPages {
  public:
-  // True if the pages of positions [first, end) of `blocks` in `group` are all in HBM.
-  bool Refresh(const PageTableReader& table, uint32_t group, const std::vector<BlockRef>& blocks,
-               uint32_t first, uint32_t end);
+  struct Source {
+    const PageTableReader& table;
+    uint64_t frames_hbm;  // A page in a frame that HBM does not have is not there.
+    uint32_t group;
+    const std::vector<BlockRef>& blocks;
+  };
+
+  // True if the pages of positions [first, end) are all in HBM.
+  bool Refresh(const Source& source, uint32_t first, uint32_t end);
 
   // As of the last Refresh of the group; null if there was none.
   std::shared_ptr<const FrameList> frames(uint32_t group) const {
@@ -54,10 +60,8 @@ class ResidentPages {
     std::vector<Extent> extents;
   };
 
-  static void Cover(const PageTableReader& table, uint32_t group,
-                    const std::vector<BlockRef>& blocks, Group& row);
-  static void Read(const PageTableReader& table, uint32_t group,
-                   const std::vector<BlockRef>& blocks, Group& row, Extent& extent);
+  static void Cover(const Source& source, Group& row);
+  static void Read(const Source& source, Group& row, Extent& extent);
   static FrameList& Mutable(Group& row);
 
   std::vector<Group> groups_;

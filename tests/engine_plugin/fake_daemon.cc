@@ -621,6 +621,15 @@ void FakeDaemon::WithdrawWord(uint64_t sequence, uint32_t position, uint32_t gro
   table_->Write(PageIndex{group * options_.blocks_max + block}, word);
 }
 
+void FakeDaemon::MisplaceWord(uint64_t sequence, uint32_t position, uint32_t group) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const uint32_t block = sequences_.at(sequence).blocks.at(position);
+  PageTableWord word;
+  word.generation = blocks_[block].generation;
+  word.frame_hbm = FrameIndex{options_.blocks_max * num_groups_};
+  table_->Write(PageIndex{group * options_.blocks_max + block}, word);
+}
+
 void FakeDaemon::AgeWord(uint64_t sequence, uint32_t position, uint32_t group) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const uint32_t block = sequences_.at(sequence).blocks.at(position);

@@ -84,6 +84,7 @@ class FakeDaemon {
   void CopyToHost(uint64_t sequence, std::set<uint32_t> positions);
   // Their words say nothing, or another generation.
   void WithdrawWord(uint64_t sequence, uint32_t position, uint32_t group);
+  void MisplaceWord(uint64_t sequence, uint32_t position, uint32_t group);  // Beyond HBM.
   void AgeWord(uint64_t sequence, uint32_t position, uint32_t group);
 
   // Goes without a word: before it handles its `requests_more` next request, or behind it.

@@ -76,6 +76,19 @@ TEST_F(MessageFree, APageThatIsNotThereMakesItAPinnedStep) {
   EXPECT_GE(daemon_.lane(0).second, daemon_.lane(0).first);  // The miss has left its epoch.
 }
 
+TEST_F(MessageFree, AFrameThatHbmDoesNotHaveIsNeverListed) {
+  const kvp_seq seq = Ten();
+  daemon_.MisplaceWord(seq, 1, 0);
+  kvp_step* step = nullptr;
+  EXPECT_EQ(Asked([&] { step = Begin({Entry(seq, 0)}); }), 1u);
+  ASSERT_EQ(kvp_step_wait(step, kLongUs), KVP_OK) << Error();
+  kvp_view view{};
+  view.struct_size = sizeof(view);
+  EXPECT_EQ(kvp_step_view(step, 0, KVP_TIER_HBM, &view), KVP_UNAVAILABLE);
+  EXPECT_THAT(Error(), testing::HasSubstr("a frame that HBM does not have"));
+  EXPECT_EQ(kvp_step_end(step, KVP_STEP_DISCARD), KVP_OK);
+}
+
 TEST_F(MessageFree, AWithdrawalAfterAViewWasBuiltIsSeenByTheNextStep) {
   const kvp_seq seq = Ten();
   EXPECT_EQ(Asked([&] { Read(seq); }), 0u);
