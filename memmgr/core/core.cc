@@ -189,7 +189,7 @@ void Core::PassLimbo(Instant now, Effects& effects) {
   CoreState& s = *state_;
   BeginInput(s, now, effects);
   Limbo& limbo = s.blocks.limbo();
-  limbo.Stamp(s.lane_users);
+  limbo.Stamp(s.lane_users, now);
   limbo.Release(s.lane_users,
                 [&s](FrameIndex frame) { s.blocks.frames(Tier::kHbm).Give(frame.value); });
   RunToFixedPoint(s);
@@ -201,6 +201,7 @@ void Core::Tick(Instant now, Effects& effects) {
 }
 
 bool Core::has_unstamped_frames() const { return state_->blocks.limbo().unstamped(); }
+uint32_t Core::limbo_frames() const { return state_->blocks.limbo().count(); }
 bool Core::wants_lanes() const {
   return state_->blocks.limbo().count() > 0 || state_->deferred_first != kNoSlot;
 }

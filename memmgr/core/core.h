@@ -88,6 +88,7 @@ class Core {
   void NoteLanes(ClientId client, const LaneCounters& lanes);
   void PassLimbo(Instant now, Effects& effects);
   bool has_unstamped_frames() const;
+  uint32_t limbo_frames() const;  // Withdrawn, and perhaps still read.
   bool wants_lanes() const;
   bool wants_lanes_soon() const;  // A step waits for frames in limbo.
 

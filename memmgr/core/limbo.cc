@@ -25,7 +25,7 @@ void Limbo::Append(Chain& chain, uint32_t frame) {
   chain.last = frame;
 }
 
-void Limbo::Stamp(const std::vector<LaneUser>& users) {
+void Limbo::Stamp(const std::vector<LaneUser>& users, Instant now) {
   if (!unstamped()) return;
   // Without a free batch the newest takes these frames too; a later stamp is no harm to its own.
   if (batch_count_ < kBatchesMax) ++batch_count_;
@@ -33,13 +33,24 @@ void Limbo::Stamp(const std::vector<LaneUser>& users) {
   for (uint32_t frame = unstamped_.first; frame != kNone;) {
     const uint32_t next = next_[frame];
     Append(batch.frames, frame);
+    ++batch.count;
     frame = next;
   }
+  batch.stamped = now;
   unstamped_ = Chain{};
   for (size_t i = 0; i < users.size(); ++i) {
     batch.stamps[i] =
         users[i].message_free ? users[i].lanes.begun : std::array<uint64_t, kLanesMax>{};
   }
+}
+
+uint32_t Limbo::coming(Instant now) const {
+  uint32_t stuck = 0;
+  for (uint32_t i = 0; i < batch_count_; ++i) {
+    const Batch& batch = batches_[(batch_first_ + i) % kBatchesMax];
+    if (now.ns >= batch.stamped.ns + kSoonNs) stuck += batch.count;
+  }
+  return count_ - stuck;
 }
 
 void Limbo::Forget(ClientId client) {

@@ -45,7 +45,7 @@ class Limbo {
   // The frame's word has been withdrawn by the input at hand. REQUIRES: it is not in limbo.
   void Add(FrameIndex frame, NamespaceId name_space);
   // The samples in `users`, by client slot, were taken after all withdrawals so far.
-  void Stamp(const std::vector<LaneUser>& users);
+  void Stamp(const std::vector<LaneUser>& users, Instant now);
   // The slot's engine is gone, or a new one begins: nobody waits for the old one any more.
   void Forget(ClientId client);
 
@@ -55,10 +55,14 @@ class Limbo {
 
   bool unstamped() const { return unstamped_.first != kNone; }
   uint32_t count() const { return count_; }
+  // Those that can be counted on: in limbo for less than kSoonNs. What stays longer waits for an
+  // engine that may hang, and must keep nobody from making room elsewhere.
+  uint32_t coming(Instant now) const;
 
  private:
   static constexpr uint32_t kNone = ~uint32_t{0};
   static constexpr uint32_t kBatchesMax = 64;
+  static constexpr uint64_t kSoonNs = 20'000'000;
 
   struct Chain {
     uint32_t first = kNone;
@@ -66,6 +70,8 @@ class Limbo {
   };
   struct Batch {
     Chain frames;
+    uint32_t count = 0;
+    Instant stamped;
     std::vector<std::array<uint64_t, kLanesMax>> stamps;  // By client slot; 0: not waited for.
   };
 
@@ -94,6 +100,7 @@ bool Limbo::Release(const std::vector<LaneUser>& users, Free free) {
         Append(left, frame);
       } else {
         --count_;
+        --batch.count;
         any = true;
         free(FrameIndex{frame});
       }

@@ -26,7 +26,7 @@ FrameIndex TakeFrameHbm(CoreState& s, Urgency urgency) {
   if (urgency == Urgency::kBackground) {
     if (frames.free_count() <= s.limits.free_low[TierIndex(Tier::kHbm)] / 2) return {};
   } else if (frames.free_count() == 0) {
-    if (s.blocks.limbo().count() >= FramesWanted(s)) return {};  // They are on their way.
+    if (s.blocks.limbo().coming(s.now) >= FramesWanted(s)) return {};  // They are on their way.
     const VictimHbm victim = FindVictimHbm(s, Reach::kNear);
     if (victim.page.is_none() || !victim.clean) return {};
     s.blocks.Drop(victim.page, Tier::kHbm);
@@ -210,7 +210,7 @@ bool Place(CoreState& s, PageIndex page) {
 
 uint32_t MakeRoomHbm(CoreState& s, uint32_t frames_wanted, Demotion kind, Reach reach) {
   uint32_t coming = s.operations.moves_in_flight() + s.blocks.frames(Tier::kHbm).free_count() +
-                    s.blocks.limbo().count();
+                    s.blocks.limbo().coming(s.now);
   while (coming < frames_wanted && s.Spend()) {
     const VictimHbm victim = FindVictimHbm(s, reach);
     if (victim.page.is_none()) break;

@@ -58,7 +58,7 @@ void RefillFreeHbm(CoreState& s) {
   while (s.refilling_free[kTier] && s.Spend()) {
     if (frames.free_count() >= s.limits.free_high[kTier]) s.refilling_free[kTier] = false;
     const uint32_t coming =
-        frames.free_count() + s.operations.moves_in_flight() + s.blocks.limbo().count();
+        frames.free_count() + s.operations.moves_in_flight() + s.blocks.limbo().coming(s.now);
     if (coming >= s.limits.free_high[kTier]) return;
     const VictimHbm victim = FindVictimHbm(s, Reach::kNear);
     if (victim.page.is_none()) return;

@@ -39,7 +39,7 @@ using Frames = std::vector<uint32_t>;
 
 TEST_F(LimboTest, AFrameThatNoStepCanReadPassesAtOnce) {
   limbo_.Add(FrameIndex{3}, NamespaceId{0});
-  limbo_.Stamp(users_);
+  limbo_.Stamp(users_, Instant{1});
   EXPECT_EQ(Release(), Frames{3});
   EXPECT_EQ(limbo_.count(), 0u);
 }
@@ -55,7 +55,7 @@ TEST_F(LimboTest, AFrameWaitsForTheStepThatHadBegun) {
   Begin(0, 5);
   End(0, 4);
   limbo_.Add(FrameIndex{3}, NamespaceId{0});
-  limbo_.Stamp(users_);
+  limbo_.Stamp(users_, Instant{1});
   Begin(0, 6);
   EXPECT_EQ(Release(), Frames{});
   End(0, 5);
@@ -66,7 +66,7 @@ TEST_F(LimboTest, EveryLaneOfEveryEngineOfTheNamespaceIsWaitedFor) {
   Begin(0, 1, 2);
   Begin(1, 7, 7);
   limbo_.Add(FrameIndex{0}, NamespaceId{0});
-  limbo_.Stamp(users_);
+  limbo_.Stamp(users_, Instant{1});
   End(0, 1, 2);
   EXPECT_EQ(Release(), Frames{});
   End(1, 7, 7);
@@ -77,7 +77,7 @@ TEST_F(LimboTest, EnginesOfOtherNamespacesAreNotWaitedFor) {
   Begin(2, 9);
   limbo_.Add(FrameIndex{0}, NamespaceId{0});
   limbo_.Add(FrameIndex{1}, NamespaceId{1});
-  limbo_.Stamp(users_);
+  limbo_.Stamp(users_, Instant{1});
   EXPECT_EQ(Release(), Frames{0});
   EXPECT_EQ(limbo_.count(), 1u);
 }
@@ -85,10 +85,21 @@ TEST_F(LimboTest, EnginesOfOtherNamespacesAreNotWaitedFor) {
 TEST_F(LimboTest, AGoneEngineIsNotWaitedForNorTheNextInItsSlot) {
   Begin(0, 9);
   limbo_.Add(FrameIndex{0}, NamespaceId{0});
-  limbo_.Stamp(users_);
+  limbo_.Stamp(users_, Instant{1});
   limbo_.Forget(ClientId{0});
   users_[0] = {true, NamespaceId{0}, {}};
   EXPECT_EQ(Release(), Frames{0});
+}
+
+TEST_F(LimboTest, WhatStaysLongIsNotCountedOn) {
+  Begin(0, 9);
+  limbo_.Add(FrameIndex{0}, NamespaceId{0});
+  EXPECT_EQ(limbo_.coming(Instant{1}), 1u);
+  limbo_.Stamp(users_, Instant{1});
+  limbo_.Add(FrameIndex{1}, NamespaceId{0});
+  EXPECT_EQ(limbo_.coming(Instant{1'000}), 2u);
+  EXPECT_EQ(limbo_.coming(Instant{1'000'000'000}), 1u);
+  EXPECT_EQ(limbo_.count(), 2u);
 }
 
 TEST_F(LimboTest, MoreBatchesThanThereIsRoomForOnlyWaitLonger) {
@@ -96,7 +107,7 @@ TEST_F(LimboTest, MoreBatchesThanThereIsRoomForOnlyWaitLonger) {
   for (uint32_t i = 0; i < 500; ++i) {
     Begin(0, i + 1);
     limbo.Add(FrameIndex{i}, NamespaceId{0});
-    limbo.Stamp(users_);
+    limbo.Stamp(users_, Instant{1});
   }
   uint32_t freed = 0;
   End(0, 10);
