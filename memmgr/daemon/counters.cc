@@ -90,6 +90,7 @@ std::vector<NamedCounter> PoolCounters(Pool& pool) {
   out.push_back({"restored_scanned", restored.scanned});
   out.push_back({"restored_repaired", restored.repaired});
   out.push_back({"restored_torn_runs", restored.torn_runs});
+  out.push_back({"limbo_frames", pool.core().limbo_frames()});
   out.push_back({"operations_in_flight", pool.core().operations_in_flight()});
   return out;
 }

@@ -4,13 +4,14 @@
 // gets past it: starting from well-formed messages, bytes are flipped, overwritten with interesting
 // numbers, cut, inserted and spliced, 200,000 times with a fixed seed; everything that is accepted
 // is then read in full. Run under the address sanitizer, reading one byte outside is an error, too.
-//
-// The same code is an entry for libFuzzer: build with clang, -fsanitize=fuzzer,address and
-// -DKVPAGER_LIBFUZZER.
+// tests/fuzz has libFuzzer look for more.
+
+#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstring>
 #include <iterator>
+#include <random>
 
 #include "tests/ipc/wire_corpus.h"
 
@@ -30,25 +31,6 @@ bool DecodeAndRead(const MessageBytes& bytes) {
   g_sum += ReadEverything(*view, kBounds);
   return true;
 }
-
-}  // namespace
-}  // namespace kvpager
-
-#ifdef KVPAGER_LIBFUZZER
-
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t bytes) {
-  kvpager::DecodeAndRead(kvpager::MessageBytes(data, data + bytes));
-  return 0;
-}
-
-#else
-
-#include <gtest/gtest.h>
-
-#include <random>
-
-namespace kvpager {
-namespace {
 
 constexpr uint64_t kSeed = 20260101;
 constexpr int kMutants = 200'000;
@@ -151,5 +133,3 @@ TEST(WireFuzz, EveryPrefixOfEveryMessageIsRefused) {
 
 }  // namespace
 }  // namespace kvpager
-
-#endif  // KVPAGER_LIBFUZZER

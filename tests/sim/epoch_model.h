@@ -1,6 +1,6 @@
 // tests/sim/epoch_model.h
 //
-// A model of the message-free step (docs/ARCHITECTURE.md, planned), small enough that every state
+// A model of the message-free step (docs/SHARED_PAGE_TABLE.md), small enough that every state
 // it can reach is visited (epoch_checker.h). Two engines, each a host thread and lanes on which its
 // kernels run, and the daemon. Whatever another party can see is one move: a load, a store, the end
 // of a kernel. Moves interleave in every order, which is what seq_cst promises.
