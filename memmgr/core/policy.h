@@ -10,8 +10,8 @@
 // victim on; the walk is valid until the next call that changes the tier. Sweep is a second walk
 // with a memory, for the cleaner.
 //
-// Thread-safety: none. No allocation after construction. All O(1), Track within a bounded search for
-// the block's place.
+// Thread-safety: none. No allocation after construction. All O(1), Track within a bounded search
+// for the block's place.
 
 #ifndef KVPAGER_MEMMGR_CORE_POLICY_H_
 #define KVPAGER_MEMMGR_CORE_POLICY_H_
