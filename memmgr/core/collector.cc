@@ -176,6 +176,7 @@ void Pass(CoreState& s, Step& step, bool place, Obstacles& obstacles) {
     if (pinned) {
       s.blocks.TakeClaims(page);
       step.missing -= claims;
+      s.progress = true;  // The window moves on, perhaps with nothing in flight.
     } else {
       front = false;
     }
