@@ -10,8 +10,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "tools/kvpager-replay/clock.h"
-#include "tools/kvpager-replay/daemon_status.h"
 #include "tools/kvpager-replay/flags.h"
 #include "tools/kvpager-replay/ideal_lru.h"
 #include "tools/kvpager-replay/injector.h"
@@ -21,6 +19,8 @@
 #include "tools/kvpager-replay/runner.h"
 #include "tools/kvpager-replay/trace_generator.h"
 #include "tools/kvpager-replay/trace_reader.h"
+#include "tools/support/clock.h"
+#include "tools/support/daemon_status.h"
 
 namespace kvpager::replay {
 namespace {
@@ -78,7 +78,7 @@ double IdealHitRatio(const Options& options, const Trace& trace, const Metrics& 
 }
 
 std::unique_ptr<Injector> MakeInjector(const Options& options,
-                                       const std::optional<DaemonStatus>& daemon) {
+                                       const std::optional<tools::DaemonStatus>& daemon) {
   if (options.inject_corrupt == 0) return nullptr;
   InjectorOptions injector;
   injector.flips = options.inject_corrupt;
@@ -96,7 +96,8 @@ std::unique_ptr<Injector> MakeInjector(const Options& options,
   return std::make_unique<Injector>(injector);
 }
 
-void AddDaemonCounters(const DaemonStatus& before, const DaemonStatus& after, Summary& summary) {
+void AddDaemonCounters(const tools::DaemonStatus& before, const tools::DaemonStatus& after,
+                       Summary& summary) {
   const bool same = before.pid == after.pid;  // A new daemon counts from 0.
   const auto grown = [&](const std::string& name) {
     return after.Counter(name) - (same ? before.Counter(name) : 0);
@@ -164,11 +165,12 @@ int Replay(const Options& options, const Trace& trace) {
   summary.ideal_places =
       options.ideal_places != 0 ? options.ideal_places : runner.engine().block_places();
 
-  std::optional<DaemonStatus> before;
-  if (auto asked = AskDaemon(options.socket); asked.ok()) before = *std::move(asked);
+  std::optional<tools::DaemonStatus> before;
+  if (auto asked = tools::AskDaemon(options.socket, "kvpager-replay"); asked.ok())
+    before = *std::move(asked);
   const std::unique_ptr<Injector> injector = MakeInjector(options, before);
 
-  const uint64_t started_ns = NowNs();
+  const uint64_t started_ns = tools::NowNs();
   absl::Status status;
   {
     Progress progress(summary.requests_total, options.quiet);
@@ -181,10 +183,10 @@ int Replay(const Options& options, const Trace& trace) {
       return g_interrupted == 0;
     });
   }
-  summary.wall_seconds = static_cast<double>(NowNs() - started_ns) / 1e9;
+  summary.wall_seconds = static_cast<double>(tools::NowNs() - started_ns) / 1e9;
   summary.ideal_lru_hit_ratio = IdealHitRatio(options, trace, metrics, summary.ideal_places);
   if (before.has_value()) {
-    if (const auto after = AskDaemon(options.socket); after.ok()) {
+    if (const auto after = tools::AskDaemon(options.socket, "kvpager-replay"); after.ok()) {
       AddDaemonCounters(*before, *after, summary);
     }
   }

@@ -6,8 +6,8 @@
 #include <string>
 
 #include "absl/strings/str_format.h"
-#include "tools/kvpager-replay/clock.h"
 #include "tools/kvpager-replay/report.h"
+#include "tools/support/clock.h"
 
 namespace kvpager::replay {
 namespace {
@@ -20,7 +20,7 @@ constexpr size_t kBarWidth = 24;
 Progress::Progress(uint64_t requests_total, bool quiet)
     : requests_total_(requests_total),
       shown_(!quiet && isatty(STDERR_FILENO) != 0),
-      started_ns_(NowNs()) {}
+      started_ns_(tools::NowNs()) {}
 
 Progress::~Progress() {
   if (shown_) std::fputs("\r\033[K", stderr);
@@ -28,7 +28,7 @@ Progress::~Progress() {
 
 void Progress::Update(const Metrics& metrics) {
   if (!shown_) return;
-  const uint64_t now_ns = NowNs();
+  const uint64_t now_ns = tools::NowNs();
   if (now_ns - painted_ns_ < kRepaintNs) return;
   painted_ns_ = now_ns;
   const double share = requests_total_ == 0 ? 1.0

@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "memmgr/base/check.h"
 #include "memmgr/base/status_macros.h"
-#include "tools/kvpager-replay/clock.h"
+#include "tools/support/clock.h"
 
 namespace kvpager::replay {
 namespace {
@@ -61,7 +61,7 @@ absl::Status Runner::Attach() {
 }
 
 absl::Status Runner::Run(const Turn& turn) {
-  progress_ns_ = NowNs();
+  progress_ns_ = tools::NowNs();
   while (!Done()) {
     const uint64_t wait_us = lanes_.size() == 1 ? kWaitUs : kWaitSharedUs;
     for (Lane& lane : lanes_) {
@@ -70,8 +70,8 @@ absl::Status Runner::Run(const Turn& turn) {
         KVP_RETURN_IF_ERROR(Reconnect(lane, status));
       }
     }
-    if (!AnybodyWaits()) PauseUs(kRefusalPauseUs);
-    if (NowNs() - progress_ns_ > options_.stall_seconds * kSecondNs) {
+    if (!AnybodyWaits()) tools::PauseUs(kRefusalPauseUs);
+    if (tools::NowNs() - progress_ns_ > options_.stall_seconds * kSecondNs) {
       return absl::DeadlineExceededError(
           absl::StrCat("no step became ready for ", options_.stall_seconds,
                        " seconds; kvpagerctl status may say why (--stall-seconds waits longer)"));
@@ -101,7 +101,7 @@ absl::Status Runner::TakeTurn(Lane& lane, uint64_t wait_us) {
   if (!ready) return absl::OkStatus();
   RequestRun& run = *lane.waiting.front();
   lane.waiting.pop_front();
-  progress_ns_ = NowNs();
+  progress_ns_ = tools::NowNs();
   return HandleReady(lane, run);
 }
 
@@ -183,7 +183,7 @@ absl::Status Runner::BeginStep(Lane& lane, RequestRun& run) {
     run.step = nullptr;
     return Explain(run, "kvp_step_begin", engine.StatusOf(code));
   }
-  run.begun_ns = NowNs();
+  run.begun_ns = tools::NowNs();
   run.stall_ns = 0;
   lane.waiting.push_back(&run);
   return absl::OkStatus();
@@ -193,16 +193,16 @@ absl::Status Runner::WaitForOldest(Lane& lane, uint64_t wait_us, bool& ready) {
   ready = false;
   if (lane.waiting.empty()) return absl::OkStatus();
   RequestRun& run = *lane.waiting.front();
-  const uint64_t begun_ns = NowNs();
+  const uint64_t begun_ns = tools::NowNs();
   const kvp_status code = kvp_step_wait(run.step, wait_us);
-  const uint64_t waited_ns = NowNs() - begun_ns;
+  const uint64_t waited_ns = tools::NowNs() - begun_ns;
   run.stall_ns += waited_ns;
   metrics_.stalled_ns += waited_ns;
   ready = code == KVP_OK;
   if (code == KVP_OK || code == KVP_DEADLINE_EXCEEDED) return absl::OkStatus();
   const absl::Status status = Explain(run, "kvp_step_wait", lane.engine->StatusOf(code));
   lane.waiting.pop_front();
-  progress_ns_ = NowNs();
+  progress_ns_ = tools::NowNs();
   // What went wrong first says more than what ending it may say; it is freed either way.
   const kvp_status ended = kvp_step_end(std::exchange(run.step, nullptr), KVP_STEP_DISCARD);
   return ended == KVP_UNAVAILABLE ? lane.engine->StatusOf(ended) : HandleFailure(lane, run, status);
@@ -295,7 +295,7 @@ absl::Status Runner::PutAside(Lane& lane, RequestRun& run, const absl::Status& s
   ++metrics_.exhausted_retries;
   lane.in_flight_max = std::max(1u, std::min(lane.in_flight_max, options_.in_flight) - 1);
   lane.aside.push_back(&run);
-  const uint64_t now_ns = NowNs();
+  const uint64_t now_ns = tools::NowNs();
   if (run.refused_since_ns == 0) run.refused_since_ns = now_ns;
   // Nothing else holds anything, and still it is refused: it never will fit.
   if (!AnybodyWaits() && now_ns - run.refused_since_ns > 5 * kSecondNs) {
@@ -315,7 +315,7 @@ absl::Status Runner::Reconnect(Lane& lane, const absl::Status& cause) {
     run->Reset();
     lane.aside.push_back(run.get());
   }
-  const uint64_t end_ns = NowNs() + options_.reconnect_seconds * kSecondNs;
+  const uint64_t end_ns = tools::NowNs() + options_.reconnect_seconds * kSecondNs;
   while (true) {
     absl::StatusOr<std::unique_ptr<Engine>> engine = Engine::Attach(options_, lane.index);
     if (engine.ok()) {
@@ -326,17 +326,17 @@ absl::Status Runner::Reconnect(Lane& lane, const absl::Status& cause) {
                                engine.status().code() == absl::StatusCode::kNotFound ||
                                engine.status().code() == absl::StatusCode::kDeadlineExceeded;
     if (!may_come_back) return engine.status();
-    if (NowNs() >= end_ns) {
+    if (tools::NowNs() >= end_ns) {
       return absl::UnavailableError(absl::StrCat(
           "lost the daemon (", std::string(cause.message()), ") and could not reach it again in ",
           options_.reconnect_seconds, " seconds: ", std::string(engine.status().message())));
     }
-    PauseUs(kReconnectPauseUs);
+    tools::PauseUs(kReconnectPauseUs);
   }
   ++metrics_.reconnects;
   metrics_.requests_restarted += lane.active.size();
   work_.ForgetFrames(lane.engine->pool().frames_hbm);
-  progress_ns_ = NowNs();
+  progress_ns_ = tools::NowNs();
   return absl::OkStatus();
 }
 

@@ -1,15 +1,15 @@
-// tools/kvpager-replay/clock.h
+// tools/support/clock.h
 //
-// The one clock of the replay, in nanoseconds since an arbitrary origin.
+// The clock of the tools, in nanoseconds since an arbitrary origin.
 
-#ifndef KVPAGER_TOOLS_KVPAGER_REPLAY_CLOCK_H_
-#define KVPAGER_TOOLS_KVPAGER_REPLAY_CLOCK_H_
+#ifndef KVPAGER_TOOLS_SUPPORT_CLOCK_H_
+#define KVPAGER_TOOLS_SUPPORT_CLOCK_H_
 
 #include <chrono>
 #include <cstdint>
 #include <ctime>
 
-namespace kvpager::replay {
+namespace kvpager::tools {
 
 inline uint64_t NowNs() {
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
@@ -24,6 +24,6 @@ inline void PauseUs(uint64_t us) {
   nanosleep(&pause, nullptr);
 }
 
-}  // namespace kvpager::replay
+}  // namespace kvpager::tools
 
-#endif  // KVPAGER_TOOLS_KVPAGER_REPLAY_CLOCK_H_
+#endif  // KVPAGER_TOOLS_SUPPORT_CLOCK_H_

@@ -1,4 +1,4 @@
-#include "tools/kvpager-replay/daemon_status.h"
+#include "tools/support/daemon_status.h"
 
 #include <memory>
 #include <utility>
@@ -11,7 +11,7 @@
 #include "ipc/zmq_client.h"
 #include "memmgr/base/status_macros.h"
 
-namespace kvpager::replay {
+namespace kvpager::tools {
 namespace {
 
 constexpr uint64_t kTimeoutUs = 5'000'000;
@@ -36,11 +36,11 @@ DaemonStatus Convert(const wire::StatusReply& reply) {
 
 }  // namespace
 
-absl::StatusOr<DaemonStatus> AskDaemon(const std::string& socket) {
+absl::StatusOr<DaemonStatus> AskDaemon(const std::string& socket, const std::string& engine_name) {
   const std::string path = socket.empty() ? ClientSocketPath() : socket;
   AttachRequest request;
   request.admin = true;
-  request.engine_name = "kvpager-replay";
+  request.engine_name = engine_name;
   KVP_ASSIGN_OR_RETURN(const AttachClient attach, AttachClient::Attach(path, request, kTimeoutUs));
   KVP_RETURN_IF_ERROR(attach.reply().status);
   ZmqClientOptions options;
@@ -68,4 +68,4 @@ absl::StatusOr<DaemonStatus> AskDaemon(const std::string& socket) {
   }
 }
 
-}  // namespace kvpager::replay
+}  // namespace kvpager::tools

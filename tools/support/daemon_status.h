@@ -1,10 +1,10 @@
-// tools/kvpager-replay/daemon_status.h
+// tools/support/daemon_status.h
 //
 // Asks the daemon for its counters, as kvpagerctl does: what moved over which link is known there
-// alone. A replay works without it.
+// alone. Replay works without it.
 
-#ifndef KVPAGER_TOOLS_KVPAGER_REPLAY_DAEMON_STATUS_H_
-#define KVPAGER_TOOLS_KVPAGER_REPLAY_DAEMON_STATUS_H_
+#ifndef KVPAGER_TOOLS_SUPPORT_DAEMON_STATUS_H_
+#define KVPAGER_TOOLS_SUPPORT_DAEMON_STATUS_H_
 
 #include <cstdint>
 #include <map>
@@ -12,7 +12,7 @@
 
 #include "absl/status/statusor.h"
 
-namespace kvpager::replay {
+namespace kvpager::tools {
 
 struct DaemonStatus {
   std::string version;
@@ -27,9 +27,9 @@ struct DaemonStatus {
   }
 };
 
-// `socket` empty: where libkvpager looks.
-absl::StatusOr<DaemonStatus> AskDaemon(const std::string& socket);
+// `socket` empty: where libkvpager looks. `engine_name` is for people: who asks.
+absl::StatusOr<DaemonStatus> AskDaemon(const std::string& socket, const std::string& engine_name);
 
-}  // namespace kvpager::replay
+}  // namespace kvpager::tools
 
-#endif  // KVPAGER_TOOLS_KVPAGER_REPLAY_DAEMON_STATUS_H_
+#endif  // KVPAGER_TOOLS_SUPPORT_DAEMON_STATUS_H_

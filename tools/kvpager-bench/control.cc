@@ -1,0 +1,33 @@
+#include "tools/kvpager-bench/control.h"
+
+#include <array>
+#include <memory>
+
+#include "memmgr/base/status_macros.h"
+#include "tools/kvpager-bench/private_daemon.h"
+
+namespace kvpager::bench {
+namespace {
+
+struct Part {
+  const char* name;
+  absl::Status (*measure)(const Bench& bench);
+  std::vector<std::string> flags;  // Of the daemon.
+};
+
+}  // namespace
+
+absl::Status MeasureControl(const Options& options, std::vector<Figure>& figures) {
+  const std::array<Part, 1> parts = {{
+      {"resident", MeasureResidentSteps, {"--hbm.blocks", "300000", "--host.blocks", "64"}},
+  }};
+  for (const Part& part : parts) {
+    if (std::string(part.name).find(options.only) == std::string::npos) continue;
+    KVP_ASSIGN_OR_RETURN(const std::unique_ptr<PrivateDaemon> daemon,
+                         PrivateDaemon::Start(options.kvpagerd, part.flags));
+    KVP_RETURN_IF_ERROR(part.measure(Bench{options, daemon->socket(), figures}));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace kvpager::bench

@@ -1,0 +1,34 @@
+// tools/kvpager-bench/control.h
+//
+// The control path: what it costs to use pages, not to move them.
+//
+//   resident   steps whose pages are all in HBM: no message
+//
+// Each function measures one part against the daemon at `socket` and adds its figures.
+
+#ifndef KVPAGER_TOOLS_KVPAGER_BENCH_CONTROL_H_
+#define KVPAGER_TOOLS_KVPAGER_BENCH_CONTROL_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "tools/kvpager-bench/figure.h"
+#include "tools/kvpager-bench/flags.h"
+
+namespace kvpager::bench {
+
+struct Bench {
+  const Options& options;
+  std::string socket;
+  std::vector<Figure>& figures;
+};
+
+// Runs the parts that options.only names, each with a daemon of its own.
+absl::Status MeasureControl(const Options& options, std::vector<Figure>& figures);
+
+absl::Status MeasureResidentSteps(const Bench& bench);
+
+}  // namespace kvpager::bench
+
+#endif  // KVPAGER_TOOLS_KVPAGER_BENCH_CONTROL_H_

@@ -1,0 +1,40 @@
+#include "tools/kvpager-bench/flags.h"
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+namespace kvpager::bench {
+
+std::optional<Options> ParseFlags(int argc, char** argv, int& exit_code) {
+  Options options;
+  CLI::App app(
+      "kvpager-bench: what kvpager takes, what the machine takes for the least that has to be "
+      "done, "
+      "and the ratio, measured in one run.",
+      "kvpager-bench");
+  app.require_subcommand(1);
+  app.footer("Exit codes: 0 measured; 1 something failed; 2 bad options.");
+  CLI::App* control = app.add_subcommand(
+      "control", "Steps on resident pages, faults, requests: all but moving bytes");
+  control->add_option("--kvpagerd", options.kvpagerd,
+                      "The daemon to measure; else the one beside this program");
+  control->add_option("--json", options.json, "Write the numbers to this file too");
+  control->add_option("--only", options.only,
+                      "Only parts whose name contains this: resident, fault, rate, core");
+  control->add_flag("--quick", options.quick,
+                    "Few samples: shows that it runs, the figures mean little");
+  CLI::App* echo =
+      app.add_subcommand("echo", "The other end of a bare ping-pong (used by control)");
+  echo->group("");
+  echo->add_option("endpoint", options.echo)->required();
+  echo->add_option("bytes", options.echo_bytes)->required();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    exit_code = app.exit(error) == 0 ? kExitPassed : kExitUsage;
+    return std::nullopt;
+  }
+  return options;
+}
+
+}  // namespace kvpager::bench

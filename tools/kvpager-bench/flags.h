@@ -1,0 +1,33 @@
+// tools/kvpager-bench/flags.h
+//
+// The command line of kvpager-bench. CLI11 is included in flags.cc alone.
+
+#ifndef KVPAGER_TOOLS_KVPAGER_BENCH_FLAGS_H_
+#define KVPAGER_TOOLS_KVPAGER_BENCH_FLAGS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace kvpager::bench {
+
+inline constexpr int kExitPassed = 0;
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitUsage = 2;
+
+struct Options {
+  std::string socket;    // Of a running daemon; empty: a private one is started.
+  std::string kvpagerd;  // The program; empty: beside this one.
+  std::string json;      // Where the numbers go too; empty: nowhere.
+  std::string only;      // Parts whose name contains this; empty: all.
+  bool quick = false;    // Few samples: it runs, the figures mean little.
+  std::string echo;      // Be the other end of a bare ping-pong at this endpoint.
+  uint32_t echo_bytes = 0;
+};
+
+// Nullopt: nothing is to be done, and `exit_code` says how to end.
+std::optional<Options> ParseFlags(int argc, char** argv, int& exit_code);
+
+}  // namespace kvpager::bench
+
+#endif  // KVPAGER_TOOLS_KVPAGER_BENCH_FLAGS_H_

@@ -1,0 +1,33 @@
+// kvpager-bench: our figure, the limit measured in the same run, and the ratio.
+
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tools/kvpager-bench/control.h"
+#include "tools/kvpager-bench/figure.h"
+#include "tools/kvpager-bench/flags.h"
+
+namespace kvpager::bench {
+namespace {
+
+int Run(const Options& options) {
+  std::vector<Figure> figures;
+  absl::Status status = MeasureControl(options, figures);
+  PrintTable(figures);
+  if (status.ok() && !options.json.empty()) status = WriteJson(figures, options.json);
+  if (status.ok()) return kExitPassed;
+  std::fprintf(stderr, "kvpager-bench: %s\n", std::string(status.message()).c_str());
+  return kExitFailed;
+}
+
+}  // namespace
+}  // namespace kvpager::bench
+
+int main(int argc, char** argv) {
+  int exit_code = 0;
+  const std::optional<kvpager::bench::Options> options =
+      kvpager::bench::ParseFlags(argc, argv, exit_code);
+  return options.has_value() ? kvpager::bench::Run(*options) : exit_code;
+}

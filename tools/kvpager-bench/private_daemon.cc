@@ -1,0 +1,107 @@
+#include "tools/kvpager-bench/private_daemon.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+#include "memmgr/base/status_macros.h"
+#include "tools/support/clock.h"
+#include "tools/support/daemon_status.h"
+
+extern char** environ;
+
+namespace kvpager::bench {
+namespace {
+
+constexpr int kStartAttempts = 600;
+constexpr uint64_t kStartPauseUs = 100'000;
+
+std::string ReadText(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+}  // namespace
+
+std::string ProgramFolder() {
+  std::array<char, 4096> path{};
+  const ssize_t bytes = readlink("/proc/self/exe", path.data(), path.size() - 1);
+  if (bytes <= 0) return ".";
+  return std::filesystem::path(std::string(path.data(), static_cast<size_t>(bytes)))
+      .parent_path()
+      .string();
+}
+
+absl::StatusOr<std::unique_ptr<PrivateDaemon>> PrivateDaemon::Start(
+    const std::string& program, const std::vector<std::string>& flags) {
+  std::error_code error;
+  std::string pattern =
+      (std::filesystem::temp_directory_path(error) / "kvpager-bench.XXXXXX").string();
+  if (mkdtemp(pattern.data()) == nullptr) {
+    return absl::FailedPreconditionError(absl::StrCat("cannot create a directory like ", pattern,
+                                                      ": ", std::strerror(errno),
+                                                      "; set TMPDIR to one that you may write to"));
+  }
+  std::unique_ptr<PrivateDaemon> daemon(new PrivateDaemon());
+  daemon->directory_ = pattern;
+  daemon->socket_ = pattern + "/kvpager.sock";
+  KVP_RETURN_IF_ERROR(
+      daemon->Launch(program.empty() ? ProgramFolder() + "/kvpagerd" : program, flags));
+  return daemon;
+}
+
+absl::Status PrivateDaemon::Launch(const std::string& program,
+                                   const std::vector<std::string>& flags) {
+  std::vector<std::string> words = {program, "--config",     "",    "--listen.socket",
+                                    socket_, "--log.format", "text"};
+  words.insert(words.end(), flags.begin(), flags.end());
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  const std::string log = directory_ + "/kvpagerd.log";
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, 1, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+  posix_spawn_file_actions_adddup2(&actions, 1, 2);
+  const int failed =
+      posix_spawn(&pid_, program.c_str(), &actions, nullptr, arguments.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (failed != 0) {
+    pid_ = -1;
+    return absl::NotFoundError(absl::StrCat("cannot start ", program, ": ", std::strerror(failed),
+                                            "; name the daemon with --kvpagerd"));
+  }
+  for (int i = 0; i < kStartAttempts; ++i) {
+    if (tools::AskDaemon(socket_, "kvpager-bench").ok()) return absl::OkStatus();
+    if (waitpid(pid_, nullptr, WNOHANG) == pid_) {
+      pid_ = -1;
+      break;
+    }
+    tools::PauseUs(kStartPauseUs);
+  }
+  return absl::UnavailableError(absl::StrCat("kvpagerd did not start: ", ReadText(log)));
+}
+
+PrivateDaemon::~PrivateDaemon() {
+  if (pid_ > 0) {
+    kill(pid_, SIGTERM);
+    waitpid(pid_, nullptr, 0);
+  }
+  std::error_code error;
+  std::filesystem::remove_all(directory_, error);
+}
+
+}  // namespace kvpager::bench
