@@ -124,6 +124,7 @@ class Client {
   // ---- Answers (client_answers.cc) ----
   absl::Status Die(absl::Status why);
   absl::Status Alive();                              // Takes in what has come, without waiting.
+  absl::Status AliveLately();                        // The same, or it was done a moment ago.
   absl::Status TakeInOne(const Deadline& deadline);  // kDeadlineExceeded: nothing came.
   absl::Status WaitForRoom(const Deadline& deadline);
   // Takes in answers until that of `request` has come, and returns it.
@@ -168,6 +169,7 @@ class Client {
   // ---- Sequences (client_sequences.cc) ----
   // The sequence of a handle, alive, not broken, without a remembered error.
   absl::StatusOr<Sequence*> Usable(uint64_t handle);
+  absl::StatusOr<Sequence*> UsableAsKnown(uint64_t handle);  // Without a look at what has come.
   // Waits until a fork that was posted has its id.
   absl::Status Resolve(Sequence* sequence, const Deadline& deadline);
   absl::StatusOr<Answer> ExtendWhileHit(uint64_t handle, absl::Span<const Digest> keys,
@@ -176,25 +178,43 @@ class Client {
   Sequence* FindByHandle(uint64_t handle) const;
 
   // ---- Steps (client_steps.cc) ----
-  absl::StatusOr<std::vector<StepEntry>> CheckEntries(uint32_t lane,
-                                                      absl::Span<const StepEntryRequest> entries);
+  // A step that is not open, with `entries` as they are, checked.
+  absl::StatusOr<std::unique_ptr<Step>> CheckEntries(uint32_t lane,
+                                                     absl::Span<const StepEntryRequest> entries);
+  std::unique_ptr<Step> SpareStep();
   absl::Status CheckEntry(uint32_t lane, size_t index, const StepEntryRequest& entry,
                           const Sequence& sequence) const;
   absl::StatusOr<Step*> BeginChecked(uint32_t lane, StepResidency residency,
-                                     std::vector<StepEntry> entries, uint64_t rewrite_from_tokens);
+                                     std::unique_ptr<Step> step, uint64_t rewrite_from_tokens);
   absl::Status EndNow(Step* step, KeepOrDiscard keep_or_discard);
   absl::Status CancelPending(Step* step);
   absl::Status EndReady(Step* step, KeepOrDiscard keep_or_discard);
   absl::Status SendHeldNames(Sequence* sequence, Ticket ended);
   void Remove(Step* step);
+  void Spare(std::unique_ptr<Step> step);
 
   // ---- Steps without a message (client_message_free.cc) ----
   bool MayRunMessageFree(StepResidency residency, const std::vector<StepEntry>& entries,
                          uint64_t rewrite_from_tokens) const;
-  // Null, and `entries` is as it was: some page is not in HBM.
-  std::unique_ptr<Step> TryMessageFree(uint32_t lane, std::vector<StepEntry>& entries);
-  bool FindResident(StepEntry& entry) const;
+  // False, and nothing has changed: some page is not in HBM.
+  bool TryMessageFree(uint32_t lane, Step* step);
+  // Adds where the entry's pages are, by group. False: one of them is not in HBM.
+  bool FindResident(const StepEntry& entry, Step* step) const;
   void PublishDone(uint32_t lane);
+
+  // ---- The same batch as before (client_again.cc) ----
+  // Whatever changes a sequence, other than beginning and keeping a step without a message, changes
+  // this too: nearly all of it sends or takes in a message.
+  uint64_t changes() const { return exchange_.activity() + silent_changes_; }
+  // The step, begun; null: there is no earlier one that it repeats, or not any more.
+  Step* BeginAgain(uint32_t lane, absl::Span<const StepEntryRequest> entries);
+  std::unique_ptr<Step> TakeRepeated(uint32_t lane, absl::Span<const StepEntryRequest> entries);
+  bool Repeats(const Step& step, absl::Span<const StepEntryRequest> entries) const;
+  // True if nothing has happened to the step but its begin.
+  bool is_undisturbed(const Step* step) const {
+    return step->message_free && step->changes == changes();
+  }
+  void EndUndisturbed(Step* step);
   // Says what such steps have appended. Before every message that depends on the length.
   absl::Status Report(Sequence* sequence);
 
@@ -213,6 +233,10 @@ class Client {
   std::unordered_map<uint64_t, Answer> awaited_;  // Answers that Await has yet to fetch.
   uint64_t fork_handle_newest_ = 0;
   Lanes lanes_;
+  std::vector<std::unique_ptr<Step>> spare_steps_;
+  uint64_t silent_changes_ = 0;  // Names that wait for a step; steps rolled back.
+  uint64_t checks_ = 0;          // Of lists of entries.
+  uint64_t looked_at_ns_ = 0;    // When what had come was taken in.
 };
 
 }  // namespace kvpager::engine

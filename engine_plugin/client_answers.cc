@@ -20,6 +20,8 @@ namespace {
 // One pass over what has come is bounded, so that a call returns even while answers pour in.
 constexpr int kAnswersPerCallMax = 1024;
 
+constexpr uint64_t kLookNs = 100'000'000;
+
 absl::Status WithPrefix(std::string_view prefix, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(std::string(prefix), status.message()));
 }
@@ -52,6 +54,20 @@ absl::Status Client::Alive() {
     KVP_RETURN_IF_ERROR(taken);
   }
   return absl::OkStatus();
+}
+
+// A step without a message needs no news: what it may read, the page table says. So the socket,
+// which costs system calls, is looked at only when something is expected, and now and then to see
+// whether the daemon is still there.
+absl::Status Client::AliveLately() {
+  const bool expects = exchange_.unanswered_count() > 0 || exchange_.unsent_count() > 0;
+  if (!expects && link_->page_table().state() == PageTableState::kServing) {
+    KVP_RETURN_IF_ERROR(dead_);
+    const uint64_t now_ns = MonotonicNs();
+    if (now_ns - looked_at_ns_ < kLookNs) return absl::OkStatus();
+    looked_at_ns_ = now_ns;
+  }
+  return Alive();
 }
 
 absl::Status Client::TakeInOne(const Deadline& deadline) {
@@ -273,6 +289,7 @@ absl::Status Client::CutSequence(Sequence* sequence, uint64_t tokens_good,
 
 bool Client::RollBack(Sequence* sequence, uint64_t tokens, const Step* after, Readers readers,
                       const absl::Status& why) {
+  ++silent_changes_;
   bool dropped_tokens = false;
   bool behind = after == nullptr;
   for (Step* step : sequence->open_steps()) {

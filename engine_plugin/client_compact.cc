@@ -92,7 +92,7 @@ absl::Status Client::Compact(uint64_t handle, uint32_t lane, uint64_t base_token
     StepEntryRequest entry;
     entry.sequence = handle;
     entry.block_first = static_cast<uint32_t>((base_tokens + moved) / geometry_.page_tokens);
-    KVP_ASSIGN_OR_RETURN(std::vector<StepEntry> checked, CheckEntries(lane, {&entry, 1}));
+    KVP_ASSIGN_OR_RETURN(std::unique_ptr<Step> checked, CheckEntries(lane, {&entry, 1}));
     KVP_ASSIGN_OR_RETURN(Step * step, BeginChecked(lane, StepResidency::kResident,
                                                    std::move(checked), base_tokens + moved));
     absl::Status done = WaitStep(step, timeout_us_);

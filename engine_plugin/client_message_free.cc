@@ -22,6 +22,13 @@ bool AppendsInPlace(const StepEntry& entry, uint32_t page_tokens) {
   return entry.sequence->tail_is_ours() && rows > 0 && rows + append_tokens <= page_tokens;
 }
 
+// Sequences that were opened one after another share a word.
+void AddTouch(uint64_t sequence, std::vector<TouchedBits>& touches) {
+  const uint32_t word = SharedLanes::TouchedWordOf(sequence);
+  if (touches.empty() || touches.back().word != word) touches.push_back({word, 0});
+  touches.back().bits |= SharedLanes::TouchedBitOf(sequence);
+}
+
 bool InPinnedStep(const Sequence& sequence) {
   for (const Step* step : sequence.open_steps()) {
     if (!step->message_free) return true;
@@ -48,9 +55,8 @@ bool Client::MayRunMessageFree(StepResidency residency, const std::vector<StepEn
   return true;
 }
 
-bool Client::FindResident(StepEntry& entry) const {
+bool Client::FindResident(const StepEntry& entry, Step* step) const {
   ResidentPages& resident = entry.sequence->resident();
-  entry.frames.resize(pool().num_groups);
   for (uint32_t group = 0; group < pool().num_groups; ++group) {
     const ListedPositions listed = ListPositions(entry, group, geometry_.page_tokens);
     const ResidentPages::Source source{link_->page_table(), pool().frames_hbm, group,
@@ -58,28 +64,33 @@ bool Client::FindResident(StepEntry& entry) const {
     for (const auto& piece : {listed.read, listed.appended}) {
       const auto first = static_cast<uint32_t>(piece.first);
       const auto end = static_cast<uint32_t>(piece.end);
-      if (first < end && !resident.Refresh(source, first, end)) return false;
+      if (first < end && !resident.Refresh(source, first, end, step->watches)) return false;
     }
-    entry.frames[group] = resident.frames(group);
+    step->frames.push_back(resident.frames(group));
   }
   return true;
 }
 
-std::unique_ptr<Step> Client::TryMessageFree(uint32_t lane, std::vector<StepEntry>& entries) {
+bool Client::TryMessageFree(uint32_t lane, Step* step) {
   const Ticket ticket = lanes_.NextTicket(lane);
   SharedLanes& shared = link_->lanes();
   shared.lanes[lane].begun.store(ticket.number);  // Before any word is read.
-  for (StepEntry& entry : entries) {
-    if (FindResident(entry)) continue;
-    for (StepEntry& other : entries) other.frames.clear();
+  for (const StepEntry& entry : step->entries()) {
+    if (FindResident(entry, step)) continue;
+    step->frames.clear();
+    step->watches.clear();
     PublishDone(lane);  // A miss leaves the epoch.
-    return nullptr;
+    return false;
   }
-  for (const StepEntry& entry : entries) shared.Touch(entry.sequence->id());
-  auto step = std::make_unique<Step>(ticket, StepResidency::kResident, std::move(entries));
+  for (const StepEntry& entry : step->entries()) {
+    AddTouch(entry.sequence->id(), step->touches);
+    step->appends |= entry.request.append_tokens > 0;
+  }
+  for (const TouchedBits& touch : step->touches) shared.Touch(touch.word, touch.bits);
+  step->Begin(ticket, StepResidency::kResident);
   step->message_free = true;
   step->SetReady(StepTimes{});
-  return step;
+  return true;
 }
 
 void Client::PublishDone(uint32_t lane) {

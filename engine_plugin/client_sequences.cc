@@ -51,6 +51,10 @@ Sequence* Client::FindByHandle(uint64_t handle) const {
 
 absl::StatusOr<Sequence*> Client::Usable(uint64_t handle) {
   KVP_RETURN_IF_ERROR(Alive());
+  return UsableAsKnown(handle);
+}
+
+absl::StatusOr<Sequence*> Client::UsableAsKnown(uint64_t handle) {
   Sequence* sequence = FindByHandle(handle);
   if (sequence == nullptr) {
     return absl::NotFoundError(
@@ -160,6 +164,7 @@ absl::Status Client::Name(uint64_t handle, absl::Span<const Digest> keys,
   }
   if (end_tokens > StableTokens(*sequence)) {
     if (options.durable) return InStep("a durable name");
+    ++silent_changes_;
     sequence->held_names.push_back(HeldName{sequence->newest_ticket(), options.block_first,
                                             std::vector<Digest>(keys.begin(), keys.end())});
     return absl::OkStatus();

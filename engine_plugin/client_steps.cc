@@ -16,6 +16,8 @@
 namespace kvpager::engine {
 namespace {
 
+constexpr size_t kSpareStepsMax = 4;  // Batches that may be repeated, in any order.
+
 absl::Status BadEntry(size_t index, const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat("entry ", index, ": ", what));
 }
@@ -40,29 +42,20 @@ absl::Status CheckNoFailedStep(size_t index, const Sequence& sequence) {
   return absl::OkStatus();
 }
 
-// The index of a sequence that is named twice, or entries.size().
-size_t FindTwice(absl::Span<const StepEntryRequest> entries) {
-  std::vector<std::pair<uint64_t, size_t>> named;
-  named.reserve(entries.size());
-  for (size_t i = 0; i < entries.size(); ++i) named.emplace_back(entries[i].sequence, i);
-  std::sort(named.begin(), named.end());
-  for (size_t i = 1; i < named.size(); ++i) {
-    if (named[i - 1].first == named[i].first) return named[i].second;
-  }
-  return entries.size();
-}
-
 }  // namespace
 
 absl::StatusOr<Step*> Client::BeginStep(uint32_t lane, StepResidency residency,
                                         absl::Span<const StepEntryRequest> entries) {
   KVP_CHECK_LT(lane, kLaneCount);
-  KVP_RETURN_IF_ERROR(Alive());
-  KVP_ASSIGN_OR_RETURN(std::vector<StepEntry> checked, CheckEntries(lane, entries));
+  KVP_RETURN_IF_ERROR(message_free_ ? AliveLately() : Alive());
+  if (residency == StepResidency::kResident) {
+    if (Step* const again = BeginAgain(lane, entries); again != nullptr) return again;
+  }
+  KVP_ASSIGN_OR_RETURN(std::unique_ptr<Step> checked, CheckEntries(lane, entries));
   return BeginChecked(lane, residency, std::move(checked), kNoRewrite);
 }
 
-absl::StatusOr<std::vector<StepEntry>> Client::CheckEntries(
+absl::StatusOr<std::unique_ptr<Step>> Client::CheckEntries(
     uint32_t lane, absl::Span<const StepEntryRequest> entries) {
   if (entries.empty()) return absl::InvalidArgumentError("a step needs at least one entry");
   if (entries.size() > pool().entries_per_step_max) {
@@ -70,21 +63,40 @@ absl::StatusOr<std::vector<StepEntry>> Client::CheckEntries(
         absl::StrCat(entries.size(), " entries in one step; this pool allows ",
                      pool().entries_per_step_max, ": split the batch"));
   }
-  if (const size_t twice = FindTwice(entries); twice < entries.size()) {
-    return BadEntry(twice, absl::StrCat("sequence ", entries[twice].sequence,
-                                        " is in this step already; name it once"));
-  }
-  std::vector<StepEntry> checked(entries.size());
+  std::unique_ptr<Step> step = SpareStep();
+  std::vector<StepEntry>& checked = step->entries();
+  checked.resize(entries.size());
+  const uint64_t check = ++checks_;
   for (size_t i = 0; i < entries.size(); ++i) {
-    KVP_ASSIGN_OR_RETURN(Sequence * sequence, Usable(entries[i].sequence));
-    KVP_RETURN_IF_ERROR(Resolve(sequence, Deadline::AfterUs(timeout_us_)));
+    KVP_ASSIGN_OR_RETURN(Sequence * sequence, UsableAsKnown(entries[i].sequence));
+    if (std::exchange(sequence->named_in, check) == check) {
+      return BadEntry(i, absl::StrCat("sequence ", entries[i].sequence,
+                                      " is in this step already; name it once"));
+    }
+    if (sequence->id() == 0) {
+      KVP_RETURN_IF_ERROR(Resolve(sequence, Deadline::AfterUs(timeout_us_)));
+    }
     KVP_RETURN_IF_ERROR(CheckEntry(lane, i, entries[i], *sequence));
     checked[i].request = entries[i];
     checked[i].sequence = sequence;
   }
   // Lengths last: while forks were waited for above, losses may have come in.
   for (StepEntry& entry : checked) entry.begin_tokens = entry.sequence->length_tokens();
-  return checked;
+  return step;
+}
+
+std::unique_ptr<Step> Client::SpareStep() {
+  if (spare_steps_.size() < kSpareStepsMax) return std::make_unique<Step>();
+  std::unique_ptr<Step> step =
+      std::move(spare_steps_.front());  // The one that was of use longest ago.
+  spare_steps_.erase(spare_steps_.begin());
+  step->Clear();
+  return step;
+}
+
+void Client::Spare(std::unique_ptr<Step> step) {
+  if (spare_steps_.size() == kSpareStepsMax) spare_steps_.erase(spare_steps_.begin());
+  spare_steps_.push_back(std::move(step));
 }
 
 absl::Status Client::CheckEntry(uint32_t lane, size_t index, const StepEntryRequest& entry,
@@ -120,19 +132,17 @@ absl::Status Client::CheckEntry(uint32_t lane, size_t index, const StepEntryRequ
 }
 
 absl::StatusOr<Step*> Client::BeginChecked(uint32_t lane, StepResidency residency,
-                                           std::vector<StepEntry> entries,
+                                           std::unique_ptr<Step> made,
                                            uint64_t rewrite_from_tokens) {
   if (lanes_.open_count() >= kStepsOpenMax) {
     return absl::ResourceExhaustedError(
         absl::StrCat(kStepsOpenMax, " steps of this client are open; end some of them"));
   }
-  std::unique_ptr<Step> made;
-  if (MayRunMessageFree(residency, entries, rewrite_from_tokens)) {
-    made = TryMessageFree(lane, entries);
-  }
-  if (made == nullptr) {
-    for (const StepEntry& entry : entries) KVP_RETURN_IF_ERROR(Report(entry.sequence));
-    made = std::make_unique<Step>(lanes_.NextTicket(lane), residency, std::move(entries));
+  const bool message_free = MayRunMessageFree(residency, made->entries(), rewrite_from_tokens) &&
+                            TryMessageFree(lane, made.get());
+  if (!message_free) {
+    for (const StepEntry& entry : made->entries()) KVP_RETURN_IF_ERROR(Report(entry.sequence));
+    made->Begin(lanes_.NextTicket(lane), residency);
     KVP_ASSIGN_OR_RETURN(made->request, SendStepBegin(made.get(), rewrite_from_tokens));
     for (StepEntry& entry : made->entries()) {
       entry.sequence->set_told_tokens(entry.end_tokens());
@@ -141,14 +151,17 @@ absl::StatusOr<Step*> Client::BeginChecked(uint32_t lane, StepResidency residenc
     }
   }
   Step* step = lanes_.Add(std::move(made));
-  for (const StepEntry& entry : step->entries()) {
+  for (StepEntry& entry : step->entries()) {
     entry.sequence->set_length_tokens(entry.end_tokens());
     entry.sequence->open_steps().push_back(step);
+    entry.begins = ++entry.sequence->begins;
   }
+  step->changes = changes();
   return step;
 }
 
 absl::Status Client::WaitStep(Step* step, uint64_t timeout_us) {
+  if (is_undisturbed(step)) return absl::OkStatus();
   const Deadline deadline = Deadline::AfterUs(timeout_us);
   while (step->state() == StepState::kPending) {
     const absl::Status taken = TakeInOne(deadline);
@@ -168,7 +181,7 @@ absl::StatusOr<const ViewLists*> Client::ViewStep(Step* step, uint32_t group, Ti
     return absl::FailedPreconditionError(
         "the step is not ready; views come after kvp_step_wait has returned KVP_OK");
   }
-  KVP_RETURN_IF_ERROR(step->dropped_why());
+  if (!is_undisturbed(step)) KVP_RETURN_IF_ERROR(step->dropped_why());
   if (group >= pool().num_groups) {
     return absl::InvalidArgumentError(
         absl::StrCat("group ", group, " of a pool with ", pool().num_groups, " groups"));
@@ -178,7 +191,9 @@ absl::StatusOr<const ViewLists*> Client::ViewStep(Step* step, uint32_t group, Ti
   const size_t slot = split ? group : 0;
   if (step->views.size() <= slot) step->views.resize(slot + 1);
   std::unique_ptr<Step::Views>& views = step->views[slot];
-  if (views == nullptr || !split) {
+  if (step->view_group == group && step->message_free) {
+    if (step->appends) SetLastPageLengths(step->entries(), geometry_.page_tokens, views->device);
+  } else if (views == nullptr || !split) {
     if (views == nullptr) views = std::make_unique<Step::Views>();
     ViewOptions options;
     options.page_table = &link_->page_table();
@@ -187,12 +202,15 @@ absl::StatusOr<const ViewLists*> Client::ViewStep(Step* step, uint32_t group, Ti
     options.frames_host = pool().frames_host;
     options.group = group;
     options.residency = step->residency();
+    options.num_groups = pool().num_groups;
+    options.frames = step->frames;
     const absl::Status built =
         BuildView(options, step->entries(), views->device, views->host, step->unsure_pages);
     if (!built.ok()) {
       views.reset();
       return built;
     }
+    if (!split) step->view_group = group;
   }
   return tier == Tier::kHbm ? &views->device : &views->host;
 }
@@ -206,7 +224,8 @@ absl::StatusOr<StepTimes> Client::TimesOfStep(const Step* step) {
 }
 
 absl::Status Client::EndStep(Step* step, KeepOrDiscard keep_or_discard) {
-  Alive().IgnoreError();  // What has come decides how the step ends; the end goes on regardless.
+  // What has come decides how a pinned step ends; the end goes on regardless.
+  (step->message_free ? AliveLately() : Alive()).IgnoreError();
   const uint32_t lane = step->ticket().lane;
   if (!lanes_.is_oldest(step)) {
     step->ended_early = true;
@@ -214,7 +233,13 @@ absl::Status Client::EndStep(Step* step, KeepOrDiscard keep_or_discard) {
         "step ", step->ticket().number, " of lane ", lane,
         " was ended before an older step of its lane; it is discarded when its turn comes"));
   }
-  const absl::Status ended = EndNow(step, keep_or_discard);
+  const bool plain = keep_or_discard == KeepOrDiscard::kKeep && is_undisturbed(step);
+  absl::Status ended;
+  if (plain) {
+    EndUndisturbed(step);
+  } else {
+    ended = EndNow(step, keep_or_discard);
+  }
   for (Step* next = lanes_.oldest(lane); next != nullptr && next->ended_early;
        next = lanes_.oldest(lane)) {
     EndNow(next, KeepOrDiscard::kDiscard).IgnoreError();
@@ -300,7 +325,7 @@ absl::Status Client::EndReady(Step* step, KeepOrDiscard keep_or_discard) {
 
 void Client::Remove(Step* step) {
   for (const StepEntry& entry : step->entries()) {
-    std::vector<Step*>& open = entry.sequence->open_steps();
+    Sequence::OpenSteps& open = entry.sequence->open_steps();
     open.erase(std::remove(open.begin(), open.end(), step), open.end());
   }
   if (Pending* pending = exchange_.Find(step->request); pending != nullptr) {
@@ -308,8 +333,11 @@ void Client::Remove(Step* step) {
     pending->step = nullptr;
   }
   const uint32_t lane = step->ticket().lane;
-  lanes_.Remove(step);
-  PublishDone(lane);
+  const bool told = step->ended;
+  std::unique_ptr<Step> removed = lanes_.Remove(step);
+  if (!told) PublishDone(lane);
+  removed->Clear();
+  Spare(std::move(removed));
 }
 
 }  // namespace kvpager::engine

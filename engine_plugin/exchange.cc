@@ -56,6 +56,7 @@ Answer ToAnswer(const wire::Answer& answer) {
 
 absl::StatusOr<uint64_t> Exchange::Enqueue(uint64_t request, MessageBytes bytes,
                                            const Pending& pending) {
+  ++activity_;
   outbox_.push_back(Unsent{request, pending.urgent, std::move(bytes)});
   if (pending.urgent) ++outbox_urgent_count_;
   if (request != 0) pending_.emplace(request, pending);
@@ -89,6 +90,7 @@ absl::StatusOr<std::optional<Arrival>> Exchange::Next(const Deadline& deadline) 
   const absl::Status received = link_.Receive(deadline, received_);
   if (absl::IsDeadlineExceeded(received)) return std::nullopt;
   KVP_RETURN_IF_ERROR(received);
+  ++activity_;
   KVP_ASSIGN_OR_RETURN(Arrival arrival, Decode());
   return std::optional<Arrival>(std::move(arrival));
 }

@@ -104,6 +104,8 @@ class Exchange {
   Pending* Find(uint64_t request);
   size_t unanswered_count() const { return pending_.size(); }
   size_t unsent_count() const { return outbox_.size(); }
+  // Requests queued and messages taken in so far.
+  uint64_t activity() const { return activity_; }
 
  private:
   struct Unsent {
@@ -124,6 +126,7 @@ class Exchange {
   size_t sent_count_ = 0;                          // Whose answers are to come.
   std::unordered_map<uint64_t, Pending> pending_;  // Unsent ones included.
   uint64_t request_newest_ = 0;
+  uint64_t activity_ = 0;
   MessageBytes received_;
 };
 

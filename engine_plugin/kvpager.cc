@@ -6,9 +6,9 @@
 #include "engine_plugin/kvpager.h"
 
 #include <cstdlib>
+#include <deque>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -28,7 +28,9 @@ struct kvp_step {
 
 struct kvp_client {
   std::unique_ptr<engine::Client> client;
-  std::unordered_map<const kvp_step*, std::unique_ptr<kvp_step>> steps;
+  std::deque<kvp_step> steps;  // Every handle there has been at once; they are used again.
+  std::vector<kvp_step*> spare_steps;
+  std::vector<engine::StepEntryRequest> entries;  // Of the step that is being begun.
   std::string error;
 };
 
@@ -165,13 +167,12 @@ absl::StatusOr<engine::ClientOptions> ToOptions(const kvp_client_options* option
   return result;
 }
 
-absl::StatusOr<std::vector<engine::StepEntryRequest>> ToEntries(const kvp_step_entry* entries,
-                                                                size_t num_entries) {
+absl::Status ToEntries(const kvp_step_entry* entries, size_t num_entries,
+                       std::vector<engine::StepEntryRequest>& result) {
   if (entries == nullptr || num_entries == 0) {
     return absl::InvalidArgumentError("a step needs at least one entry");
   }
-  std::vector<engine::StepEntryRequest> result;
-  result.reserve(num_entries);
+  result.clear();
   for (size_t i = 0; i < num_entries; ++i) {
     const kvp_step_entry& entry = entries[i];
     if (entry.draft > 1) {
@@ -188,7 +189,7 @@ absl::StatusOr<std::vector<engine::StepEntryRequest>> ToEntries(const kvp_step_e
     request.block_count = entry.num_blocks;
     result.push_back(request);
   }
-  return result;
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -409,16 +410,20 @@ kvp_status kvp_step_begin(kvp_client* client, const kvp_step_options* options,
     return Invalid(client, absl::StrCat("options.residency is ", residency,
                                         "; it must be KVP_RESIDENT or KVP_SPLIT"));
   }
-  const auto checked = ToEntries(entries, num_entries);
-  if (!checked.ok()) return Fail(client, checked.status());
+  const absl::Status checked = ToEntries(entries, num_entries, client->entries);
+  if (!checked.ok()) return Fail(client, checked);
   const auto begun = client->client->BeginStep(
       lane,
       residency == KVP_SPLIT ? engine::StepResidency::kSplit : engine::StepResidency::kResident,
-      *checked);
+      client->entries);
   if (!begun.ok()) return Fail(client, begun.status());
-  auto made = std::make_unique<kvp_step>(kvp_step{client, *begun});
-  *step = made.get();
-  client->steps.emplace(made.get(), std::move(made));
+  if (client->spare_steps.empty()) {
+    client->steps.emplace_back();
+    client->spare_steps.push_back(&client->steps.back());
+  }
+  *step = client->spare_steps.back();
+  client->spare_steps.pop_back();
+  **step = kvp_step{client, *begun};
   return KVP_OK;
 }
 
@@ -471,7 +476,7 @@ kvp_status kvp_step_end(kvp_step* step, int32_t keep_or_discard) {
   if (step == nullptr) return Invalid(nullptr, "step is NULL");
   kvp_client* client = step->client;
   engine::Step* ended = step->step;
-  client->steps.erase(step);
+  client->spare_steps.push_back(step);
   const bool known = keep_or_discard == KVP_STEP_KEEP || keep_or_discard == KVP_STEP_DISCARD;
   const absl::Status status = client->client->EndStep(ended, keep_or_discard == KVP_STEP_KEEP
                                                                  ? engine::KeepOrDiscard::kKeep

@@ -13,10 +13,11 @@
 #ifndef KVPAGER_ENGINE_PLUGIN_RESIDENT_PAGES_H_
 #define KVPAGER_ENGINE_PLUGIN_RESIDENT_PAGES_H_
 
+#include <atomic>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
+#include "engine_plugin/local_ptr.h"
 #include "ipc/page_table_reader.h"
 
 namespace kvpager::engine {
@@ -24,6 +25,15 @@ namespace kvpager::engine {
 struct BlockRef;
 
 using FrameList = std::vector<int32_t>;  // By block position; -1: not known to be in HBM.
+using FrameListPtr = LocalPtr<FrameList>;
+
+// As long as the counter stands where it stood, what was read of its pages is still so.
+struct Watch {
+  const std::atomic<uint64_t>* counter = nullptr;
+  uint64_t counted = 0;
+
+  bool holds() const { return counter->load(std::memory_order_seq_cst) == counted; }
+};
 
 class ResidentPages {
  public:
@@ -34,12 +44,13 @@ class ResidentPages {
     const std::vector<BlockRef>& blocks;
   };
 
-  // True if the pages of positions [first, end) are all in HBM.
-  bool Refresh(const Source& source, uint32_t first, uint32_t end);
+  // True if the pages of positions [first, end) are all in HBM. Adds what they hang on to
+  // `watches`.
+  bool Refresh(const Source& source, uint32_t first, uint32_t end, std::vector<Watch>& watches);
 
   // As of the last Refresh of the group; null if there was none.
-  std::shared_ptr<const FrameList> frames(uint32_t group) const {
-    return group < groups_.size() ? groups_[group].frames : nullptr;
+  FrameListPtr frames(uint32_t group) const {
+    return group < groups_.size() ? groups_[group].frames : FrameListPtr();
   }
 
   // The blocks at and after `position` are others now.
@@ -48,15 +59,14 @@ class ResidentPages {
  private:
   // Neighbouring positions whose words share a counter.
   struct Extent {
-    uint64_t key = 0;      // Which counter.
-    uint64_t counted = 0;  // Its value before the words were read.
+    uint64_t counted = 0;  // The counter's value before the words were read.
     uint32_t first = 0;
     uint32_t end = 0;
     uint32_t missing = 0;  // Not in HBM: their arrival is not counted, so they are read again.
     bool read = false;
   };
   struct Group {
-    std::shared_ptr<FrameList> frames = std::make_shared<FrameList>();
+    FrameListPtr frames = FrameListPtr::Make();
     std::vector<Extent> extents;
   };
 

@@ -21,6 +21,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "engine_plugin/digest.h"
@@ -48,10 +49,21 @@ struct HeldName {
   std::vector<Digest> keys;
 };
 
-class Sequence {
+// What every step touches comes first, in a cache line of its own.
+class alignas(64) Sequence {
  public:
+  using OpenSteps = absl::InlinedVector<Step*, 2>;
+
   Sequence(uint64_t handle, uint32_t page_tokens) : handle_(handle), page_tokens_(page_tokens) {}
 
+  uint64_t named_in = 0;  // The last list of entries that named it.
+  uint64_t begins = 0;    // Steps begun with it.
+
+ private:
+  uint64_t length_tokens_ = 0;
+  OpenSteps open_steps_;
+
+ public:
   uint64_t handle() const { return handle_; }
   // The daemon's name for it; 0 while a fork waits for a step of its parent.
   uint64_t id() const { return id_; }
@@ -87,8 +99,8 @@ class Sequence {
                          uint32_t blocks_max);
 
   // Steps of this client that read or write it and have not ended, oldest first, all in one lane.
-  std::vector<Step*>& open_steps() { return open_steps_; }
-  const std::vector<Step*>& open_steps() const { return open_steps_; }
+  OpenSteps& open_steps() { return open_steps_; }
+  const OpenSteps& open_steps() const { return open_steps_; }
   bool in_step() const { return !open_steps_.empty(); }
 
   // The moment behind every open step of this sequence; number 0 if there is none. A step that
@@ -118,13 +130,11 @@ class Sequence {
   const uint64_t handle_;
   const uint32_t page_tokens_;
   uint64_t id_ = 0;
-  uint64_t length_tokens_ = 0;
   uint64_t told_tokens_ = 0;
   bool tail_is_ours_ = false;
   uint64_t tail_changes_ = 0;
   std::shared_ptr<const BlockList> blocks_ = std::make_shared<BlockList>();
   ResidentPages resident_;
-  std::vector<Step*> open_steps_;
   absl::Status error_;
   absl::Status broken_;
 };

@@ -14,9 +14,39 @@ void ViewLists::Clear() {
   positions.clear();
 }
 
+void Step::Clear() {
+  message_free = false;
+  ended = false;
+  ended_early = false;
+  request = 0;
+  entries_.clear();
+  frames.clear();
+  watches.clear();
+  touches.clear();
+  appends = false;
+  view_group = kAll;
+  unsure_pages.clear();
+  state_ = StepState::kPending;
+  failure_ = absl::OkStatus();
+  times_ = StepTimes{};
+}
+
+void Step::Begin(Ticket ticket, StepResidency residency) {
+  ticket_ = ticket;
+  residency_ = residency;
+  if (residency == StepResidency::kSplit) views.clear();  // A resident step's are overwritten.
+}
+
+void Step::BeginAgain(Ticket ticket) {
+  ticket_ = ticket;
+  ended = false;
+  ended_early = false;
+}
+
 void Step::SetReady(const StepTimes& times) {
   state_ = StepState::kReady;
   times_ = times;
+  if (message_free) return;
   for (StepEntry& entry : entries_) entry.blocks = entry.sequence->blocks();
 }
 

@@ -43,16 +43,17 @@ struct StepEntryRequest {
   uint32_t group_count = kAll;
   uint32_t block_first = 0;
   uint32_t block_count = kAll;
+
+  friend bool operator==(const StepEntryRequest&, const StepEntryRequest&) = default;
 };
 
 struct StepEntry {
   StepEntryRequest request;
   Sequence* sequence = nullptr;
   uint64_t begin_tokens = 0;                // The sequence's length without this step's tokens.
-  std::shared_ptr<const BlockList> blocks;  // As of the answer.
-  // Without a message: by group, where the pages were when the step began; null: none is listed.
-  std::vector<std::shared_ptr<const FrameList>> frames;
-  uint64_t tail_changes = 0;  // Of the sequence, when it was asked for.
+  std::shared_ptr<const BlockList> blocks;  // As of the answer; null in a step without a message.
+  uint64_t tail_changes = 0;                // Of the sequence, when it was asked for.
+  uint64_t begins = 0;                      // Of the sequence, this step's included.
   bool dropped = false;
   absl::Status dropped_why;  // Ok: the caller discarded an earlier step and knows.
 
@@ -87,20 +88,38 @@ struct UnsurePage {
   uint32_t frame_hbm = 0;
 };
 
+// Bits of one word of SharedLanes::touched.
+struct TouchedBits {
+  uint32_t word = 0;
+  uint64_t bits = 0;
+};
+
 enum class StepState { kPending, kReady, kFailed };
 
 class Step {
  public:
-  Step(Ticket ticket, StepResidency residency, std::vector<StepEntry> entries)
-      : ticket_(ticket), residency_(residency), entries_(std::move(entries)) {}
+  // A step is used again and again, so that beginning one allocates nothing: Clear, fill in the
+  // entries, Begin.
+  void Clear();
+  void Begin(Ticket ticket, StepResidency residency);
+  // The same step once more, later: its entries, places and lists are still right.
+  void BeginAgain(Ticket ticket);
 
   Ticket ticket() const { return ticket_; }
   StepResidency residency() const { return residency_; }
   std::vector<StepEntry>& entries() { return entries_; }
   const std::vector<StepEntry>& entries() const { return entries_; }
 
-  // It was begun without a message.
+  // It was begun without a message, and where its pages were then: by entry, then by group; null:
+  // none of that group is listed.
   bool message_free = false;
+  std::vector<FrameListPtr> frames;
+  // What those places hang on, and which bits say that the sequences are used: for a next step over
+  // the same batch (client_again.cc).
+  std::vector<Watch> watches;
+  std::vector<TouchedBits> touches;
+  uint64_t changes = 0;  // Of the client, at begin, then at end.
+  bool appends = false;
   // Its end has been said, although it may still be listed.
   bool ended = false;
 
@@ -125,11 +144,12 @@ class Step {
     ViewLists host;
   };
   std::vector<std::unique_ptr<Views>> views;
+  uint32_t view_group = kAll;  // Whose lists a RESIDENT step's are.
   std::vector<UnsurePage> unsure_pages;
 
  private:
-  const Ticket ticket_;
-  const StepResidency residency_;
+  Ticket ticket_;
+  StepResidency residency_ = StepResidency::kResident;
   std::vector<StepEntry> entries_;
   StepState state_ = StepState::kPending;
   absl::Status failure_;

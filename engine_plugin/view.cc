@@ -1,7 +1,9 @@
 #include "engine_plugin/view.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <limits>
+#include <numeric>
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
@@ -34,6 +36,13 @@ ListedPositions ListPositions(const StepEntry& entry, uint32_t group, uint32_t p
 
 namespace {
 
+// Full, unless it is the entry's last page.
+int32_t LastPageLength(const StepEntry& entry, int32_t position, uint32_t page_tokens) {
+  const uint64_t page_first_tokens = static_cast<uint64_t>(position) * page_tokens;
+  return static_cast<int32_t>(
+      std::min<uint64_t>(page_tokens, entry.end_tokens() - page_first_tokens));
+}
+
 absl::Status Broken(uint32_t group, uint64_t position, BlockRef block, std::string_view what) {
   return absl::UnavailableError(absl::StrCat(
       "the daemon broke its promise: the page of block ", block.block, " (position ", position,
@@ -46,6 +55,16 @@ class Builder {
           std::vector<UnsurePage>& unsure)
       : options_(options), device_(device), host_(host), unsure_(unsure) {}
 
+  void AddResident(const StepEntry& entry, const FrameListPtr& frames) {
+    const ListedPositions listed = ListPositions(entry, options_.group, options_.page_tokens);
+    const size_t device_first = device_.indices.size();
+    for (const Positions& piece : {listed.read, listed.appended}) {
+      if (piece.first < piece.end) AppendPiece(*frames, piece);
+    }
+    CloseEntry(entry, device_first, device_);
+    CloseEntry(entry, 0, host_);  // Empty: nothing is read in host memory.
+  }
+
   absl::Status AddEntry(const StepEntry& entry) {
     const ListedPositions listed = ListPositions(entry, options_.group, options_.page_tokens);
     const uint64_t blocks_count = listed.appended.end;
@@ -56,17 +75,6 @@ class Builder {
     }
     const size_t device_first = device_.indices.size();
     const size_t host_first = host_.indices.size();
-    if (!entry.frames.empty()) {
-      const FrameList* const frames = entry.frames[options_.group].get();
-      for (const Positions& piece : {listed.read, listed.appended}) {
-        for (uint64_t position = piece.first; position < piece.end; ++position) {
-          Append(device_, static_cast<uint32_t>((*frames)[position]), position);
-        }
-      }
-      CloseEntry(entry, device_first, device_);
-      CloseEntry(entry, host_first, host_);
-      return absl::OkStatus();
-    }
     for (uint64_t position = listed.read.first; position < listed.read.end; ++position) {
       KVP_RETURN_IF_ERROR(AddPage(position, (*entry.blocks)[position], /*appended=*/false));
     }
@@ -106,6 +114,16 @@ class Builder {
     return absl::OkStatus();
   }
 
+  void AppendPiece(const FrameList& frames, const Positions& piece) {
+    const auto first = static_cast<std::ptrdiff_t>(piece.first);
+    const auto end = static_cast<std::ptrdiff_t>(piece.end);
+    device_.indices.insert(device_.indices.end(), frames.begin() + first, frames.begin() + end);
+    const size_t size = device_.positions.size();
+    device_.positions.resize(size + piece.end - piece.first);
+    std::iota(device_.positions.begin() + static_cast<std::ptrdiff_t>(size),
+              device_.positions.end(), static_cast<int32_t>(piece.first));
+  }
+
   static void Append(ViewLists& lists, uint32_t frame, uint64_t position) {
     lists.indices.push_back(static_cast<int32_t>(frame));
     lists.positions.push_back(static_cast<int32_t>(position));
@@ -114,15 +132,9 @@ class Builder {
   void CloseEntry(const StepEntry& entry, size_t first, ViewLists& lists) const {
     KVP_CHECK(lists.indices.size() <= size_t{std::numeric_limits<int32_t>::max()});
     lists.indptr.push_back(static_cast<int32_t>(lists.indices.size()));
-    int32_t last_page_len = 0;
-    if (lists.indices.size() > first) {
-      // Full, unless it is the entry's last page.
-      const uint64_t page_first_tokens =
-          static_cast<uint64_t>(lists.positions.back()) * options_.page_tokens;
-      last_page_len = static_cast<int32_t>(
-          std::min<uint64_t>(options_.page_tokens, entry.end_tokens() - page_first_tokens));
-    }
-    lists.last_page_len.push_back(last_page_len);
+    const bool listed = lists.indices.size() > first;
+    lists.last_page_len.push_back(
+        listed ? LastPageLength(entry, lists.positions.back(), options_.page_tokens) : 0);
   }
 
   const ViewOptions& options_;
@@ -140,10 +152,27 @@ absl::Status BuildView(const ViewOptions& options, absl::Span<const StepEntry> e
     lists->indptr.push_back(0);
   }
   Builder builder(options, device, host, unsure);
+  if (!options.frames.empty()) {
+    const FrameListPtr* frames = &options.frames[options.group];
+    for (const StepEntry& entry : entries) {
+      builder.AddResident(entry, *frames);
+      frames += options.num_groups;
+    }
+    return absl::OkStatus();
+  }
   for (const StepEntry& entry : entries) {
     KVP_RETURN_IF_ERROR(builder.AddEntry(entry));
   }
   return absl::OkStatus();
+}
+
+void SetLastPageLengths(absl::Span<const StepEntry> entries, uint32_t page_tokens,
+                        ViewLists& device) {
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (device.indptr[i] == device.indptr[i + 1]) continue;
+    const int32_t position = device.positions[static_cast<size_t>(device.indptr[i + 1]) - 1];
+    device.last_page_len[i] = LastPageLength(entries[i], position, page_tokens);
+  }
 }
 
 absl::Status CheckUnsure(const PageTableReader& page_table, absl::Span<const UnsurePage> unsure) {

@@ -46,12 +46,20 @@ struct ViewOptions {
   uint64_t frames_host = 0;
   uint32_t group = 0;
   StepResidency residency = StepResidency::kResident;
+  // Of a step without a message: where its pages were, by entry, then by group.
+  uint32_t num_groups = 0;
+  absl::Span<const FrameListPtr> frames;
 };
 
 // Fills `device` and `host` (empty lists in a RESIDENT step), and adds to `unsure`. REQUIRES: the
 // step is ready.
 absl::Status BuildView(const ViewOptions& options, absl::Span<const StepEntry> entries,
                        ViewLists& device, ViewLists& host, std::vector<UnsurePage>& unsure);
+
+// The lists of a step without a message once more, some tokens later: all that is new is how full
+// the last pages are. REQUIRES: made by BuildView of the same entries.
+void SetLastPageLengths(absl::Span<const StepEntry> entries, uint32_t page_tokens,
+                        ViewLists& device);
 
 // kAborted if a noted page is no longer where it was listed.
 absl::Status CheckUnsure(const PageTableReader& page_table, absl::Span<const UnsurePage> unsure);

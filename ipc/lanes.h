@@ -40,12 +40,14 @@ struct SharedLanes {
   std::array<SharedLane, kSharedLanes> lanes;
   std::array<std::atomic<uint64_t>, kTouchedWords> touched;
 
-  // A bit that is set already costs a load.
-  void Touch(uint64_t sequence) {
-    const auto bit = static_cast<uint32_t>(sequence) % kTouchedBits;
-    std::atomic<uint64_t>& word = touched[bit / 64];
-    const uint64_t mask = uint64_t{1} << (bit % 64);
-    if ((word.load() & mask) == 0) word.fetch_or(mask);
+  static uint32_t TouchedWordOf(uint64_t sequence) {
+    return static_cast<uint32_t>(sequence) % kTouchedBits / 64;
+  }
+  static uint64_t TouchedBitOf(uint64_t sequence) { return uint64_t{1} << (sequence % 64); }
+
+  // Bits that are set already cost a load.
+  void Touch(uint32_t word, uint64_t bits) {
+    if ((touched[word].load() & bits) != bits) touched[word].fetch_or(bits);
   }
 };
 static_assert(sizeof(SharedLane) == 256);

@@ -92,12 +92,6 @@ uint64_t PageTableReader::heartbeat_ns() const {
   return header().heartbeat_ns.load(std::memory_order_relaxed);
 }
 
-PageTableWord PageTableReader::Read(uint32_t group, uint32_t block) const {
-  KVP_CHECK_LT(group, num_groups_);
-  KVP_CHECK_LT(block, blocks_max_);
-  return UnpackWord(words_[uint64_t{group} * blocks_max_ + block].load(std::memory_order_seq_cst));
-}
-
 size_t PageTableReader::ReadRuns(uint32_t group, absl::Span<const BlockRun> runs,
                                  absl::Span<PageTableWord> words) const {
   KVP_CHECK_LT(group, num_groups_);
@@ -120,16 +114,6 @@ size_t PageTableReader::ReadRuns(uint32_t group, absl::Span<const BlockRun> runs
     words[count++] = word;
   }
   return count;
-}
-
-uint64_t PageTableReader::withdrawals(uint32_t group, uint32_t block) const {
-  return withdrawals_[withdrawal_index(group, block)].load(std::memory_order_seq_cst);
-}
-
-uint64_t PageTableReader::withdrawal_index(uint32_t group, uint32_t block) const {
-  KVP_CHECK_LT(group, num_groups_);
-  KVP_CHECK_LT(block, blocks_max_);
-  return (uint64_t{group} * blocks_max_ + block) / kPagesPerWithdrawal;
 }
 
 }  // namespace kvpager

@@ -19,6 +19,7 @@
 #include "absl/types/span.h"
 #include "ipc/page_table_layout.h"
 #include "ipc/shm_region.h"
+#include "memmgr/base/check.h"
 #include "memmgr/base/ids.h"
 
 namespace kvpager {
@@ -39,7 +40,12 @@ class PageTableReader {
   uint64_t heartbeat_ns() const;
 
   // The word of a page. REQUIRES: group < num_groups(), block < blocks_max().
-  PageTableWord Read(uint32_t group, uint32_t block) const;
+  PageTableWord Read(uint32_t group, uint32_t block) const {
+    KVP_CHECK_LT(group, num_groups_);
+    KVP_CHECK_LT(block, blocks_max_);
+    return UnpackWord(
+        words_[uint64_t{group} * blocks_max_ + block].load(std::memory_order_seq_cst));
+  }
 
   // Reads the words of all blocks of `runs` in `group`, in order, into `words`, which must have
   // room for them. Stops at the first whose generation is not its run's, or which is out of range,
@@ -49,8 +55,14 @@ class PageTableReader {
                   absl::Span<PageTableWord> words) const;
 
   // The withdrawal counter that covers a page, and which it is (same REQUIRES as Read).
-  uint64_t withdrawals(uint32_t group, uint32_t block) const;
-  uint64_t withdrawal_index(uint32_t group, uint32_t block) const;
+  const std::atomic<uint64_t>& withdrawals(uint32_t group, uint32_t block) const {
+    return withdrawals_[withdrawal_index(group, block)];
+  }
+  uint64_t withdrawal_index(uint32_t group, uint32_t block) const {
+    KVP_CHECK_LT(group, num_groups_);
+    KVP_CHECK_LT(block, blocks_max_);
+    return (uint64_t{group} * blocks_max_ + block) / kPagesPerWithdrawal;
+  }
 
  private:
   explicit PageTableReader(ShmRegion region);

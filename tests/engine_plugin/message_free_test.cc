@@ -113,6 +113,112 @@ TEST_F(MessageFree, RowsThatFitBehindTheLastAreAppendedWithoutAMessage) {
   ExpectRows(seq, Origins(13, 1));
 }
 
+TEST_F(MessageFree, TheSameBatchAgainListsTheSamePagesAndTheNewTokens) {
+  const kvp_seq seq = OpenSequence();
+  Append(seq, 9, 1);
+  const kvp_seq other = OpenSequence();
+  Append(other, 5, 2);
+  EXPECT_EQ(Asked([&] {
+              for (int32_t i = 1; i <= 3; ++i) {
+                kvp_step* step = Begin({Entry(seq, 1), Entry(other, 1)});
+                ASSERT_EQ(kvp_step_wait(step, kLongUs), KVP_OK) << Error();
+                for (int look = 0; look < 2; ++look) {
+                  const ViewCopy view = View(step, 0);
+                  EXPECT_EQ(view.indptr[1], 3);
+                  EXPECT_EQ(view.indptr[2], 5);
+                  EXPECT_EQ(view.last_page_len[0], 1 + i);
+                  EXPECT_EQ(view.last_page_len[1], 1 + i);
+                }
+                EXPECT_EQ(kvp_step_end(step, KVP_STEP_KEEP), KVP_OK) << Error();
+                EXPECT_EQ(daemon_.lane(0).first, daemon_.lane(0).second);
+              }
+            }),
+            0u);
+  EXPECT_EQ(Length(seq), 12u);
+  EXPECT_EQ(Length(other), 8u);
+  EXPECT_EQ(Asked([&] { Append(other, 1, 2); }), 1u);  // A full page: not the same again.
+}
+
+// No message comes in between: what has changed is in the page table alone.
+TEST_F(MessageFree, TheSameBatchAgainSeesAWithdrawal) {
+  const kvp_seq seq = Ten();
+  EXPECT_EQ(Asked([&] {
+              Read(seq);
+              Read(seq);
+              daemon_.WithdrawWord(seq, 1, 0);
+              kvp_step* step = Begin({Entry(seq, 0)});
+              ASSERT_EQ(kvp_step_wait(step, kLongUs), KVP_OK) << Error();
+              EXPECT_EQ(kvp_step_end(step, KVP_STEP_KEEP), KVP_OK) << Error();
+            }),
+            1u);
+  EXPECT_GE(daemon_.lane(0).second, daemon_.lane(0).first);
+}
+
+TEST_F(MessageFree, TheSameBatchAgainSeesThatAnotherBatchHasFilledThePage) {
+  const kvp_seq seq = OpenSequence();
+  Append(seq, 8, 1);
+  Append(seq, 1, 1);
+  const kvp_seq other = Ten(2);
+  const auto with_other = [&] {
+    kvp_step* step = Begin({Entry(seq, 1), Entry(other, 0)});
+    ASSERT_EQ(kvp_step_wait(step, kLongUs), KVP_OK) << Error();
+    EXPECT_EQ(kvp_step_end(step, KVP_STEP_KEEP), KVP_OK) << Error();
+  };
+  EXPECT_EQ(Asked([&] {
+              Append(seq, 1, 1);
+              with_other();
+              with_other();
+              EXPECT_EQ(Length(seq), 12u);
+              Append(seq, 1, 1);  // It would have fitted behind the first.
+            }),
+            1u);
+  EXPECT_EQ(Length(seq), 13u);
+}
+
+TEST_F(MessageFree, TheSameBatchAgainAfterATruncateIsReadAnew) {
+  const kvp_seq seq = Ten();
+  Read(seq);
+  Read(seq);
+  ASSERT_EQ(kvp_seq_truncate(client_, seq, 6), KVP_OK) << Error();
+  kvp_step* step = Begin({Entry(seq, 0)});
+  ASSERT_EQ(kvp_step_wait(step, kLongUs), KVP_OK) << Error();
+  const ViewCopy view = View(step, 0);
+  EXPECT_EQ(view.indptr[1], 2);
+  EXPECT_EQ(view.last_page_len[0], 2);
+  EXPECT_EQ(kvp_step_end(step, KVP_STEP_KEEP), KVP_OK) << Error();
+}
+
+TEST_F(MessageFree, StepsOnTopOfADiscardedOneAreDroppedAndNotRepeated) {
+  const kvp_seq seq = OpenSequence();
+  Append(seq, 9, 1);
+  kvp_step* first = Begin({Entry(seq, 1)});
+  kvp_step* second = Begin({Entry(seq, 1)});
+  EXPECT_EQ(Length(seq), 11u);
+  EXPECT_EQ(kvp_step_end(first, KVP_STEP_DISCARD), KVP_OK) << Error();
+  EXPECT_EQ(kvp_step_end(second, KVP_STEP_KEEP), KVP_OK) << Error();
+  EXPECT_EQ(Length(seq), 9u);
+  for (uint64_t tokens = 10; tokens <= 14; ++tokens) {
+    Append(seq, 1, 1);
+    EXPECT_EQ(Length(seq), tokens);
+  }
+  ExpectRows(seq, Origins(14, 1));
+}
+
+TEST_F(MessageFree, ANameGivenDuringARepeatedStepIsSentWhenItEnds) {
+  const kvp_seq seq = OpenSequence();
+  Append(seq, 6, 1);
+  Append(seq, 1, 1);
+  kvp_step* step = Begin({Entry(seq, 1)});
+  ASSERT_EQ(kvp_step_wait(step, kLongUs), KVP_OK) << Error();
+  const std::vector<kvp_block_key> keys = Keys(1, 2);
+  ASSERT_EQ(kvp_seq_name(client_, seq, 0, keys.data(), 2, 0, 0), KVP_OK) << Error();
+  Barrier();
+  EXPECT_LT(daemon_.names_count(), 2u);
+  EXPECT_EQ(kvp_step_end(step, KVP_STEP_KEEP), KVP_OK) << Error();
+  Barrier();
+  EXPECT_EQ(daemon_.names_count(), 2u);
+}
+
 TEST_F(MessageFree, WhatIsNamedOrCutOrForkedWasReportedBefore) {
   const kvp_seq seq = Ten();
   Append(seq, 2, 1);

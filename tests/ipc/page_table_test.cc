@@ -123,7 +123,7 @@ TEST(PageTable, ABlockOutOfRangeNeverMatches) {
 
 TEST(PageTable, OnlyWithdrawalsAreCountedInTheirExtent) {
   Pair table = MakePair(128, 1);
-  const auto count = [&] { return table.reader.withdrawals(0, 70); };
+  const auto count = [&] { return table.reader.withdrawals(0, 70).load(); };
   table.writer.Write(PageIndex{70}, Hbm(1, 0));
   table.writer.Write(PageIndex{70}, {FrameIndex{1}, FrameIndex{2}, 0});  // One more copy.
   EXPECT_EQ(count(), 0u);
@@ -138,7 +138,7 @@ TEST(PageTable, OnlyWithdrawalsAreCountedInTheirExtent) {
   EXPECT_EQ(count(), 4u);
   table.writer.Write(PageIndex{70}, {.generation = 2});  // Nobody could rely on it.
   EXPECT_EQ(count(), 4u);
-  EXPECT_EQ(table.reader.withdrawals(0, 63), 0u);
+  EXPECT_EQ(table.reader.withdrawals(0, 63).load(), 0u);
 }
 
 // An engine and the daemon in small, as the message-free path will have them: a view is reused
@@ -174,7 +174,7 @@ TEST(PageTable, AViewThatTheCounterVouchesForIsNeverReadAfterItsFrameIsReused) {
   int reads = 0;
   for (uint64_t step = 1; reads < kReads; ++step) {
     begun.store(step);
-    const uint64_t count = table.reader.withdrawals(0, 0);
+    const uint64_t count = table.reader.withdrawals(0, 0).load();
     if (view.frame_hbm.is_none() || count != counted) {
       counted = count;
       view = table.reader.Read(0, 0);
