@@ -50,14 +50,14 @@ struct HeldName {
 };
 
 // What every step touches comes first, in a cache line of its own.
-class alignas(64) Sequence {
+class Sequence {
  public:
   using OpenSteps = absl::InlinedVector<Step*, 2>;
 
   Sequence(uint64_t handle, uint32_t page_tokens) : handle_(handle), page_tokens_(page_tokens) {}
 
-  uint64_t named_in = 0;  // The last list of entries that named it.
-  uint64_t begins = 0;    // Steps begun with it.
+  alignas(64) uint64_t named_in = 0;  // The last list of entries that named it.
+  uint64_t begins = 0;                // Steps begun with it.
 
  private:
   uint64_t length_tokens_ = 0;
