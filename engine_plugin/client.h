@@ -214,6 +214,7 @@ class Client {
   bool is_undisturbed(const Step* step) const {
     return step->message_free && step->changes == changes();
   }
+  void KeepDistinct(std::vector<Watch>& watches);
   void EndUndisturbed(Step* step);
   // Says what such steps have appended. Before every message that depends on the length.
   absl::Status Report(Sequence* sequence);
@@ -234,6 +235,7 @@ class Client {
   uint64_t fork_handle_newest_ = 0;
   Lanes lanes_;
   std::vector<std::unique_ptr<Step>> spare_steps_;
+  std::vector<bool> watched_;    // By counter; all false between calls.
   uint64_t silent_changes_ = 0;  // Names that wait for a step; steps rolled back.
   uint64_t checks_ = 0;          // Of lists of entries.
   uint64_t looked_at_ns_ = 0;    // When what had come was taken in.

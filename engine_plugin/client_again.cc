@@ -32,6 +32,10 @@ Step* Client::BeginAgain(uint32_t lane, absl::Span<const StepEntryRequest> entri
     Spare(std::move(step));
     return nullptr;
   }
+  if (!step->watches_distinct) {
+    KeepDistinct(step->watches);
+    step->watches_distinct = true;
+  }
   for (const TouchedBits& touch : step->touches) shared.Touch(touch.word, touch.bits);
   step->BeginAgain(ticket);
   Step* const begun = lanes_.Add(std::move(step));
@@ -68,6 +72,24 @@ bool Client::Repeats(const Step& step, absl::Span<const StepEntryRequest> entrie
     if (rows == 0 || rows + append_tokens > page_tokens) return false;
   }
   return true;
+}
+
+// Sequences whose ids lie among each other have most counters in common. REQUIRES: all hold, so
+// that those of one counter are equal.
+void Client::KeepDistinct(std::vector<Watch>& watches) {
+  const PageTableReader& table = link_->page_table();
+  watched_.resize(table.withdrawals_count());
+  size_t kept = 0;
+  for (const Watch& watch : watches) {
+    const auto index = static_cast<size_t>(watch.counter - &table.withdrawals(0, 0));
+    if (watched_[index]) continue;
+    watched_[index] = true;
+    watches[kept++] = watch;
+  }
+  watches.resize(kept);
+  for (const Watch& watch : watches) {
+    watched_[static_cast<size_t>(watch.counter - &table.withdrawals(0, 0))] = false;
+  }
 }
 
 void Client::EndUndisturbed(Step* step) {

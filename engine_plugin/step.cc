@@ -22,6 +22,7 @@ void Step::Clear() {
   entries_.clear();
   frames.clear();
   watches.clear();
+  watches_distinct = false;
   touches.clear();
   appends = false;
   view_group = kAll;

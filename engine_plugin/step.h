@@ -117,6 +117,7 @@ class Step {
   // What those places hang on, and which bits say that the sequences are used: for a next step over
   // the same batch (client_again.cc).
   std::vector<Watch> watches;
+  bool watches_distinct = false;  // Each counter is there once.
   std::vector<TouchedBits> touches;
   uint64_t changes = 0;  // Of the client, at begin, then at end.
   bool appends = false;

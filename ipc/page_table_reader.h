@@ -58,6 +58,9 @@ class PageTableReader {
   const std::atomic<uint64_t>& withdrawals(uint32_t group, uint32_t block) const {
     return withdrawals_[withdrawal_index(group, block)];
   }
+  uint64_t withdrawals_count() const {
+    return LayoutOf(blocks_max_, num_groups_).withdrawals_count;
+  }
   uint64_t withdrawal_index(uint32_t group, uint32_t block) const {
     KVP_CHECK_LT(group, num_groups_);
     KVP_CHECK_LT(block, blocks_max_);
