@@ -58,7 +58,9 @@ void Advance(CoreState& s, const Sequence& sequence, uint32_t* position, Visit v
     for (uint32_t group = 0; group < s.limits.num_groups; ++group) {
       if (!visit(s.blocks.page_of(walk.block(), group))) front = false;
     }
-    if (front) *position = walk.position() + 1;
+    if (!front) continue;
+    *position = walk.position() + 1;
+    s.progress = true;  // There is more to look at, perhaps with nothing in flight.
   }
 }
 

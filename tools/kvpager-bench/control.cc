@@ -18,8 +18,13 @@ struct Part {
 }  // namespace
 
 absl::Status MeasureControl(const Options& options, std::vector<Figure>& figures) {
-  const std::array<Part, 1> parts = {{
+  const std::vector<std::string> small = {"--hbm.blocks", "256", "--host.blocks", "1024"};
+  const std::array<Part, 5> parts = {{
       {"resident", MeasureResidentSteps, {"--hbm.blocks", "300000", "--host.blocks", "64"}},
+      {"fault", MeasureFaultsOf4KiB, small},
+      {"fault", MeasureFaultsOf64KiB, small},
+      {"rate", MeasureRequestRate, small},
+      {"core", MeasureCore, small},
   }};
   for (const Part& part : parts) {
     if (std::string(part.name).find(options.only) == std::string::npos) continue;

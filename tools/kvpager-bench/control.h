@@ -3,6 +3,9 @@
 // The control path: what it costs to use pages, not to move them.
 //
 //   resident   steps whose pages are all in HBM: no message
+//   fault      steps with a page in host memory: a message each way, and a copy
+//   rate       requests per second with 1, 8 and 64 engines
+//   core       the core alone, with no I/O and no messages
 //
 // Each function measures one part against the daemon at `socket` and adds its figures.
 
@@ -28,6 +31,10 @@ struct Bench {
 absl::Status MeasureControl(const Options& options, std::vector<Figure>& figures);
 
 absl::Status MeasureResidentSteps(const Bench& bench);
+absl::Status MeasureFaultsOf4KiB(const Bench& bench);
+absl::Status MeasureFaultsOf64KiB(const Bench& bench);
+absl::Status MeasureRequestRate(const Bench& bench);
+absl::Status MeasureCore(const Bench& bench);
 
 }  // namespace kvpager::bench
 

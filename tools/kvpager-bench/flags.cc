@@ -27,7 +27,6 @@ std::optional<Options> ParseFlags(int argc, char** argv, int& exit_code) {
       app.add_subcommand("echo", "The other end of a bare ping-pong (used by control)");
   echo->group("");
   echo->add_option("endpoint", options.echo)->required();
-  echo->add_option("bytes", options.echo_bytes)->required();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -22,7 +22,6 @@ struct Options {
   std::string only;      // Parts whose name contains this; empty: all.
   bool quick = false;    // Few samples: it runs, the figures mean little.
   std::string echo;      // Be the other end of a bare ping-pong at this endpoint.
-  uint32_t echo_bytes = 0;
 };
 
 // Nullopt: nothing is to be done, and `exit_code` says how to end.

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "tools/kvpager-bench/bare_echo.h"
 #include "tools/kvpager-bench/control.h"
 #include "tools/kvpager-bench/figure.h"
 #include "tools/kvpager-bench/flags.h"
@@ -29,5 +30,7 @@ int main(int argc, char** argv) {
   int exit_code = 0;
   const std::optional<kvpager::bench::Options> options =
       kvpager::bench::ParseFlags(argc, argv, exit_code);
-  return options.has_value() ? kvpager::bench::Run(*options) : exit_code;
+  if (!options.has_value()) return exit_code;
+  if (!options->echo.empty()) return kvpager::bench::RunEcho(options->echo);
+  return kvpager::bench::Run(*options);
 }

@@ -1,5 +1,5 @@
-// Proves that a step of more pages than one pass looks at, or than one input may touch, becomes
-// ready by itself, whatever else is or is not going on.
+// Proves that steps and evictions of more pages than one pass looks at, or than one input may
+// touch, go on by themselves, whatever else is or is not going on.
 
 #include <gtest/gtest.h>
 
@@ -22,7 +22,7 @@ class LargeStep : public ::testing::TestWithParam<uint32_t> {
     PoolOptions options;
     options.page_tokens = kPageTokens;
     options.blocks_hbm = 16'000;
-    options.blocks_host = 20;
+    options.blocks_host = 10'000;
     core_ = *Core::Create(*DeriveLimits(options));
     effects_ = core_->MakeEffects();
     Feed(AttachCommand{NamespaceId{0}, false});
@@ -35,10 +35,19 @@ class LargeStep : public ::testing::TestWithParam<uint32_t> {
       for (const Reply& reply : effects_.replies) {
         if (reply.kind == ReplyKind::kStepReady) answers_.push_back(reply.status);
         if (!reply.sequence.is_none()) opened_ = reply.sequence;
+        status_ = reply.status;
       }
+      for (const CopyOp& copy : effects_.copies) running_.push_back(copy.op);
       effects_.Clear();
-      if (!core_->has_work()) return;
-      core_->Tick(now_, effects_);
+      if (!running_.empty()) {  // The newest first: what a window waits for comes last.
+        const OpId op = running_.back();
+        running_.pop_back();
+        core_->Complete(now_, {.op = op, .outcome = Outcome::kOk}, effects_);
+      } else if (core_->has_work()) {
+        core_->Tick(now_, effects_);
+      } else {
+        return;
+      }
     }
   }
 
@@ -55,7 +64,9 @@ class LargeStep : public ::testing::TestWithParam<uint32_t> {
   Effects effects_;
   uint64_t requests_ = 0;
   SequenceId opened_;
-  std::vector<absl::StatusCode> answers_;
+  std::vector<OpId> running_;
+  std::vector<absl::StatusCode> answers_;            // To steps.
+  absl::StatusCode status_ = absl::StatusCode::kOk;  // Of the newest answer to anything.
 };
 
 TEST_P(LargeStep, OfNewPagesAndThenOfResidentOnesIsReadyWithNothingInFlight) {
@@ -68,8 +79,21 @@ TEST_P(LargeStep, OfNewPagesAndThenOfResidentOnesIsReadyWithNothingInFlight) {
   core_->Verify();
 }
 
+TEST_P(LargeStep, EvictedPagesAllGoDown) {
+  Feed(OpenCommand{});
+  Begin(GetParam() * kPageTokens, 1);
+  Feed(StepEndCommand{{0, 1}});
+  Feed(EvictCommand{.sequence = opened_, .tier = Tier::kHost});
+  EXPECT_EQ(status_, absl::StatusCode::kOk);
+  EXPECT_EQ(core_->tier_info(Tier::kHbm).blocks, 0u);
+  Begin(0, 2);
+  EXPECT_EQ(answers_, std::vector<absl::StatusCode>(2, absl::StatusCode::kOk));
+  core_->Verify();
+}
+
 INSTANTIATE_TEST_SUITE_P(Pages, LargeStep,
-                         ::testing::Values(1, 1023, 1024, 1025, 4095, 4096, 4097, 8190));
+                         ::testing::Values(1, 63, 64, 65, 200, 1023, 1024, 1025, 4095, 4096, 4097,
+                                           8190));
 
 }  // namespace
 }  // namespace kvpager
