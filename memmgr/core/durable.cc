@@ -105,7 +105,9 @@ void Run(CoreState& s, uint32_t slot) {
       PushDown(s, walk.block(), front);
       front = false;
     }
-    if (front) name.position = walk.position() + 1;
+    if (!front) continue;
+    name.position = walk.position() + 1;
+    s.progress = true;  // There is more to look at, perhaps with nothing in flight.
   }
   SequenceTable::Walk entry(s.sequences, own, name.position_catalogue);
   while (name.position_catalogue < name.position) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -23,6 +24,7 @@ class LargeStep : public ::testing::TestWithParam<uint32_t> {
     options.page_tokens = kPageTokens;
     options.blocks_hbm = 16'000;
     options.blocks_host = 10'000;
+    options.blocks_nvme = 10'000;
     core_ = *Core::Create(*DeriveLimits(options));
     effects_ = core_->MakeEffects();
     Feed(AttachCommand{NamespaceId{0}, false});
@@ -38,6 +40,9 @@ class LargeStep : public ::testing::TestWithParam<uint32_t> {
         status_ = reply.status;
       }
       for (const CopyOp& copy : effects_.copies) running_.push_back(copy.op);
+      for (const CatalogueWrite& write : effects_.catalogue_writes) {
+        if (!write.op.is_none()) running_.push_back(write.op);
+      }
       effects_.Clear();
       if (!running_.empty()) {  // The newest first: what a window waits for comes last.
         const OpId op = running_.back();
@@ -88,6 +93,21 @@ TEST_P(LargeStep, EvictedPagesAllGoDown) {
   EXPECT_EQ(core_->tier_info(Tier::kHbm).blocks, 0u);
   Begin(0, 2);
   EXPECT_EQ(answers_, std::vector<absl::StatusCode>(2, absl::StatusCode::kOk));
+  core_->Verify();
+}
+
+// The second time there is nothing to do, for as many blocks.
+TEST_P(LargeStep, BlocksThatAreDurableAlreadyCanBeNamedDurableAgain) {
+  const uint32_t blocks = std::min(GetParam(), 200u);
+  Feed(OpenCommand{});
+  Begin(blocks * kPageTokens, 1);
+  Feed(StepEndCommand{{0, 1}});
+  std::vector<BlockKey> keys;
+  for (uint32_t i = 0; i < blocks; ++i) keys.push_back(BlockKey{i + 1, 7});
+  for (int time = 0; time < 2; ++time) {
+    Feed(NameCommand{.sequence = opened_, .keys = keys, .durable = true});
+    EXPECT_EQ(status_, absl::StatusCode::kOk) << time;
+  }
   core_->Verify();
 }
 
