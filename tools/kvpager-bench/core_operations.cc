@@ -4,7 +4,6 @@
 #include <memory>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "memmgr/base/status_macros.h"
 #include "memmgr/core/core.h"
 #include "memmgr/core/limits.h"
@@ -124,8 +123,7 @@ absl::Status MeasureCore(const Bench& bench) {
     TimeSlice(kSliceNs, fault_runs, faults, [&] { core.EvictAndFault(); });
     copies += core.copies() - copies_before;
   }
-  if (copies < rounds * kSequenceBlocks)
-    return absl::InternalError(absl::StrCat("a page did not move ", copies, " ", rounds));
+  if (copies < rounds * kSequenceBlocks) return absl::InternalError("a page did not move");
   bench.figures.push_back(FigureOf("begin and end of a step on 256 resident pages, without I/O",
                                    2 * kNsPerSecond / resident.Median(), resident.count()));
   bench.figures.push_back(FigureOf("pages sent down and fetched again, 256 at a time, without I/O",

@@ -1,5 +1,6 @@
 // kvpager-bench: our figure, the limit measured in the same run, and the ratio.
 
+#include <algorithm>
 #include <cstdio>
 #include <optional>
 #include <string>
@@ -16,6 +17,8 @@ namespace {
 int Run(const Options& options) {
   std::vector<Figure> figures;
   absl::Status status = MeasureControl(options, figures);
+  std::stable_sort(figures.begin(), figures.end(),
+                   [](const Figure& a, const Figure& b) { return a.part > b.part; });
   PrintTable(figures);
   if (status.ok() && !options.json.empty()) status = WriteJson(figures, options.json);
   if (status.ok()) return kExitPassed;
