@@ -22,6 +22,8 @@ namespace kvpager {
 
 class Doorbell {
  public:
+  // None: rings nobody and hears nothing.
+  Doorbell() = default;
   // Our end, and the other side's.
   static absl::StatusOr<std::pair<Doorbell, UniqueFd>> MakePair();
   // The end that came from another process.

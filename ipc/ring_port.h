@@ -63,6 +63,7 @@ class RingPort {
   void Awake() { consumer_.Awake(); }
   // Call when bell_fd() is readable. False: the other side has closed its end.
   bool Silence() { return bell_.Silence(); }
+  void CloseBell() { bell_ = Doorbell(); }
 
  private:
   absl::Status Note(const absl::Status& status);
