@@ -131,12 +131,14 @@ absl::Status CheckText(const char* what, const char* text) {
   return absl::InvalidArgumentError(absl::StrCat("options.", what, " is NULL or empty"));
 }
 
-// Looking again for what a wake-up takes anyway, where the daemon can run meanwhile.
+// Looking again for about as long as a wake-up takes, but only where nobody is likely to want the
+// processor meanwhile: on two, the daemon or the engine's own threads get later what we spin away.
 uint32_t SpinUsDefault() {
   constexpr uint32_t kSpinUs = 20;
+  constexpr int kProcessorsMin = 4;
   cpu_set_t processors;
   if (sched_getaffinity(0, sizeof(processors), &processors) != 0) return 0;
-  return CPU_COUNT(&processors) > 1 ? kSpinUs : 0;
+  return CPU_COUNT(&processors) >= kProcessorsMin ? kSpinUs : 0;
 }
 
 // Members behind those of version 1.0; a caller that does not have them gets the defaults.

@@ -128,8 +128,8 @@ typedef struct kvp_client_options {
                             asks the daemon, which pins its pages: slower, for comparison */
   uint32_t transport;    /* KVP_TRANSPORT_*: what carries the messages */
   uint32_t spin_us;      /* how long a call that waits for the daemon looks into the ring before it
-                            sleeps; at most 1000. 0: the library chooses, none on one processor;
-                            KVP_SPIN_NONE: none */
+                            sleeps; at most 1000. 0: the library chooses, none with fewer than four
+                            processors; KVP_SPIN_NONE: none */
 } kvp_client_options;
 
 /* Attaches: creates the pool or matches it, maps the page table, the device frames and the host
