@@ -27,6 +27,8 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Open(const ClientOptions& option
   LinkOptions link_options;
   link_options.socket_path = options.socket_path.empty() ? ClientSocketPath() : options.socket_path;
   link_options.timeout_us = options.timeout_us;
+  link_options.transport = options.transport;
+  link_options.spin_us = options.spin_us;
   AttachRequest& attach = link_options.attach;
   attach.pool = options.pool;
   attach.geometry = options.geometry;

@@ -54,6 +54,8 @@ struct ClientOptions {
   Geometry geometry;
   uint64_t timeout_us = 0;
   bool message_free = true;  // Steps on resident pages send nothing.
+  Transport transport = Transport::kAutomatic;
+  uint32_t spin_us = 0;  // With the ring.
 };
 
 struct Reuse {

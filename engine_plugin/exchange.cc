@@ -75,7 +75,7 @@ std::deque<Exchange::Unsent>::iterator Exchange::NextToSend() {
 
 absl::Status Exchange::Flush() {
   for (auto next = NextToSend(); next != outbox_.end(); next = NextToSend()) {
-    const absl::Status sent = link_.Send(next->bytes, Deadline::AfterUs(0));
+    const absl::Status sent = link_.Send(next->bytes);
     if (absl::IsDeadlineExceeded(sent)) return absl::OkStatus();  // Full: a later flush goes on.
     KVP_RETURN_IF_ERROR(sent);
     if (next->urgent) --outbox_urgent_count_;

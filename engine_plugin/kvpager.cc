@@ -5,6 +5,9 @@
 
 #include "engine_plugin/kvpager.h"
 
+#include <sched.h>
+
+#include <cstddef>
 #include <cstdlib>
 #include <deque>
 #include <memory>
@@ -130,10 +133,43 @@ absl::Status CheckText(const char* what, const char* text) {
   return absl::InvalidArgumentError(absl::StrCat("options.", what, " is NULL or empty"));
 }
 
+// Looking again for about as long as a wake-up takes, but only where nobody is likely to want the
+// processor meanwhile: on two, the daemon or the engine's own threads get later what we spin away.
+uint32_t SpinUsDefault() {
+  constexpr uint32_t kSpinUs = 20;
+  constexpr int kProcessorsMin = 4;
+  cpu_set_t processors;
+  if (sched_getaffinity(0, sizeof(processors), &processors) != 0) return 0;
+  return CPU_COUNT(&processors) >= kProcessorsMin ? kSpinUs : 0;
+}
+
+// Members behind those of version 1.0; a caller that does not have them gets the defaults.
+absl::Status ReadTransport(const kvp_client_options& options, engine::ClientOptions& result) {
+  constexpr uint32_t kSpinUsMax = 1000;
+  result.spin_us = SpinUsDefault();
+  if (options.struct_size < sizeof(kvp_client_options)) return absl::OkStatus();
+  if (options.transport > KVP_TRANSPORT_RING) {
+    return absl::InvalidArgumentError(absl::StrCat("options.transport is ", options.transport,
+                                                   "; it must be a KVP_TRANSPORT_* value"));
+  }
+  if (options.spin_us > kSpinUsMax && options.spin_us != KVP_SPIN_NONE) {
+    return absl::InvalidArgumentError(absl::StrCat("options.spin_us is ", options.spin_us,
+                                                   "; it must be at most ", kSpinUsMax,
+                                                   ", or KVP_SPIN_NONE"));
+  }
+  constexpr engine::Transport kTransports[] = {engine::Transport::kAutomatic,
+                                               engine::Transport::kZmq, engine::Transport::kRing};
+  result.transport = kTransports[options.transport];
+  if (options.spin_us == KVP_SPIN_NONE) result.spin_us = 0;
+  if (options.spin_us != 0 && options.spin_us != KVP_SPIN_NONE) result.spin_us = options.spin_us;
+  return absl::OkStatus();
+}
+
 absl::StatusOr<engine::ClientOptions> ToOptions(const kvp_client_options* options) {
   if (options == nullptr) return absl::InvalidArgumentError("options is NULL");
   KVP_RETURN_IF_ERROR(CheckRead("kvp_client_options", options->struct_size,
-                                sizeof(kvp_client_options), sizeof(kvp_client_options)));
+                                offsetof(kvp_client_options, transport),
+                                sizeof(kvp_client_options)));
   if (options->abi_version >> 16 != KVP_ABI_MAJOR) {
     return absl::UnimplementedError(absl::StrCat(
         "options.abi_version says ", options->abi_version >> 16, ".", options->abi_version & 0xffff,
@@ -164,6 +200,7 @@ absl::StatusOr<engine::ClientOptions> ToOptions(const kvp_client_options* option
   result.engine_name = OrEmpty(options->engine_name);
   result.timeout_us = options->timeout_us;
   result.message_free = options->pinned_steps == 0;
+  KVP_RETURN_IF_ERROR(ReadTransport(*options, result));
   return result;
 }
 

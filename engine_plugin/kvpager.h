@@ -28,8 +28,9 @@
  *   Ownership    Handles are made by *_open / *_begin and freed by *_close / *_end, once. Pointers
  *                that a call hands out belong to the library; its comment says for how long.
  *   Threads      One client, with its sequences and steps, is used by one thread at a time. Several
- *                clients are independent. The library calls nothing back. The only thread it starts
- *                is the ZeroMQ I/O thread of a client, which kvp_client_close joins.
+ *                clients are independent. The library calls nothing back. A client on the ring
+ *                starts no thread; one on ZeroMQ that library's I/O thread, which kvp_client_close
+ *                joins.
  *   Units        *_tokens, *_blocks, *_bytes, *_us. Strides are in elements, not bytes.
  *   Growth       A struct that may gain members starts with struct_size, which the caller sets to
  *                sizeof. Members are only added at the end; enumerators are never renumbered.
@@ -103,6 +104,14 @@ typedef struct kvp_geometry {
 /* The library's version as KVP_ABI_MAJOR << 16 | KVP_ABI_MINOR. Callable before all else. */
 KVP_EXPORT uint32_t kvp_abi_version(void);
 
+enum {
+  KVP_TRANSPORT_AUTO = 0, /* a ring in shared memory if the daemon has one, else ZeroMQ */
+  KVP_TRANSPORT_ZMQ = 1,
+  KVP_TRANSPORT_RING = 2 /* KVP_UNIMPLEMENTED if the daemon has none */
+};
+
+#define KVP_SPIN_NONE 0xffffffffu
+
 typedef struct kvp_client_options {
   uint32_t struct_size;
   uint32_t abi_version;    /* KVP_ABI_MAJOR << 16 | KVP_ABI_MINOR of this header */
@@ -117,6 +126,10 @@ typedef struct kvp_client_options {
   uint32_t timeout_us;   /* for every call that asks the daemon, unless it takes its own; not 0 */
   uint32_t pinned_steps; /* 0: a step whose pages are all in HBM sends no message; 1: every step
                             asks the daemon, which pins its pages: slower, for comparison */
+  uint32_t transport;    /* KVP_TRANSPORT_*: what carries the messages */
+  uint32_t spin_us;      /* how long a call that waits for the daemon looks into the ring before it
+                            sleeps; at most 1000. 0: the library chooses, none with fewer than four
+                            processors; KVP_SPIN_NONE: none */
 } kvp_client_options;
 
 /* Attaches: creates the pool or matches it, maps the page table, the device frames and the host

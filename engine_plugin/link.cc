@@ -56,9 +56,10 @@ absl::StatusOr<ShmRegion> MapRegion(AttachClient& channel, std::string_view name
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Link>> Link::Attach(const LinkOptions& options) {
-  KVP_ASSIGN_OR_RETURN(
-      AttachClient channel,
-      AttachClient::Attach(options.socket_path, options.attach, options.timeout_us));
+  AttachRequest request = options.attach;
+  request.ring = options.transport != Transport::kZmq;
+  KVP_ASSIGN_OR_RETURN(AttachClient channel,
+                       AttachClient::Attach(options.socket_path, request, options.timeout_us));
   const AttachReply& reply = channel.reply();
   KVP_RETURN_IF_ERROR(CheckPool(reply.pool, options.attach.geometry));
   KVP_ASSIGN_OR_RETURN(ShmRegion table_region, MapRegion(channel, kRegionPageTable,
@@ -69,12 +70,35 @@ absl::StatusOr<std::unique_ptr<Link>> Link::Attach(const LinkOptions& options) {
   }
   std::unique_ptr<Link> link(new Link(std::move(channel), std::move(table)));
   KVP_RETURN_IF_ERROR(link->MapFrames(options.attach.geometry));
-  ZmqClientOptions connect;
-  connect.endpoint = link->channel_.reply().endpoint;
-  connect.hangup_fd = link->channel_.fd();
-  KVP_ASSIGN_OR_RETURN(link->messages_, ZmqClient::Connect(connect));
+  KVP_RETURN_IF_ERROR(link->Connect(options));
   KVP_RETURN_IF_ERROR(link->CheckAlive());
   return link;
+}
+
+absl::Status Link::Connect(const LinkOptions& options) {
+  if (options.transport != Transport::kZmq) {
+    if (channel_.FindRegion(kRegionRing) != nullptr) return ConnectRing(options);
+    if (options.transport == Transport::kRing) {
+      return absl::UnimplementedError(
+          "this daemon gives no ring (ring.enabled); let transport be KVP_TRANSPORT_AUTO");
+    }
+  }
+  ZmqClientOptions connect;
+  connect.endpoint = channel_.reply().endpoint;
+  connect.hangup_fd = channel_.fd();
+  KVP_ASSIGN_OR_RETURN(zmq_, ZmqClient::Connect(connect));
+  return absl::OkStatus();
+}
+
+absl::Status Link::ConnectRing(const LinkOptions& options) {
+  KVP_ASSIGN_OR_RETURN(ShmRegion region,
+                       MapRegion(channel_, kRegionRing, Access::kReadWrite, kRingRegionBytes));
+  absl::StatusOr<Doorbell> bell = Doorbell::Adopt(channel_.TakeRegion(kRegionDoorbell));
+  if (!bell.ok()) return Contradiction(std::string(bell.status().message()));
+  ring_.emplace(
+      RingPort(std::move(region), *std::move(bell), RingSide::kEngine),
+      RingClientOptions{.hangup_fd = channel_.fd(), .spin_ns = uint64_t{options.spin_us} * 1000});
+  return absl::OkStatus();
 }
 
 absl::Status Link::MapFrames(const Geometry& geometry) {
@@ -102,8 +126,12 @@ absl::Status Link::CheckAlive() const {
   return absl::OkStatus();
 }
 
-absl::Status Link::Send(absl::Span<const uint8_t> bytes, const Deadline& deadline) {
-  return messages_->Send(bytes, deadline);
+absl::Status Link::Send(absl::Span<const uint8_t> bytes) {
+  return ring_.has_value() ? ring_->Send(bytes) : zmq_->Send(bytes, Deadline::AfterUs(0));
+}
+
+absl::Status Link::ReceiveOnce(const Deadline& deadline, MessageBytes& bytes) {
+  return ring_.has_value() ? ring_->Receive(deadline, bytes) : zmq_->Receive(deadline, bytes);
 }
 
 absl::Status Link::Receive(const Deadline& deadline, MessageBytes& bytes) {
@@ -111,7 +139,7 @@ absl::Status Link::Receive(const Deadline& deadline, MessageBytes& bytes) {
   while (true) {
     const Deadline slice =
         Deadline::AfterUs(std::min(kSliceUs, deadline.remaining_ns() / 1000 + 1));
-    const absl::Status received = messages_->Receive(deadline.passed() ? deadline : slice, bytes);
+    const absl::Status received = ReceiveOnce(deadline.passed() ? deadline : slice, bytes);
     if (!absl::IsDeadlineExceeded(received)) return received;
     KVP_RETURN_IF_ERROR(CheckAlive());
     if (deadline.passed()) return received;

@@ -1,7 +1,8 @@
 // engine_plugin/link.h
 //
-// The line to the daemon: the handshake, the mapped regions, and messages both ways. It knows bytes
-// and whether the daemon is alive, not what the messages mean.
+// The line to the daemon: the handshake, the mapped regions, and messages both ways, through a ring
+// in shared memory or ZeroMQ. It knows bytes and whether the daemon is alive, not what the messages
+// mean.
 //
 // A daemon is gone when the attach socket hangs up, when its page table says that it has stopped,
 // or when it has not turned its loop for kHeartbeatLostNs although somebody waits for it. After
@@ -15,7 +16,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -25,6 +28,7 @@
 #include "ipc/fd_channel.h"
 #include "ipc/lanes.h"
 #include "ipc/page_table_reader.h"
+#include "ipc/ring_client.h"
 #include "ipc/shm_region.h"
 #include "ipc/zmq_client.h"
 #include "memmgr/base/geometry.h"
@@ -33,10 +37,18 @@ namespace kvpager::engine {
 
 inline constexpr uint64_t kHeartbeatLostNs = 10'000'000'000;
 
+enum class Transport {
+  kAutomatic,  // The ring if the daemon has one for us, else ZeroMQ.
+  kZmq,
+  kRing,  // Nothing else: kUnimplemented where there is none.
+};
+
 struct LinkOptions {
   std::string socket_path;
-  AttachRequest attach;
+  AttachRequest attach;  // `ring` follows from `transport`.
   uint64_t timeout_us = 0;
+  Transport transport = Transport::kAutomatic;
+  uint32_t spin_us = 0;  // How long a wait on the ring looks again before it sleeps.
 };
 
 class Link {
@@ -53,8 +65,8 @@ class Link {
   // kUnavailable if the daemon is known to be gone. One system call.
   absl::Status CheckAlive() const;
 
-  // kDeadlineExceeded: the queue was full all the time and nothing was sent.
-  absl::Status Send(absl::Span<const uint8_t> bytes, const Deadline& deadline);
+  // Never waits. kDeadlineExceeded: the queue is full and nothing was sent.
+  absl::Status Send(absl::Span<const uint8_t> bytes);
 
   // kDeadlineExceeded: nothing came in time.
   absl::Status Receive(const Deadline& deadline, MessageBytes& bytes);
@@ -63,13 +75,18 @@ class Link {
   Link(AttachClient channel, PageTableReader page_table)
       : channel_(std::move(channel)), page_table_(std::move(page_table)) {}
   absl::Status MapFrames(const Geometry& geometry);
+  absl::Status Connect(const LinkOptions& options);
+  absl::Status ConnectRing(const LinkOptions& options);
+  absl::Status ReceiveOnce(const Deadline& deadline, MessageBytes& bytes);
 
   AttachClient channel_;
   PageTableReader page_table_;
   ShmRegion hbm_;
   ShmRegion lanes_;
   ShmRegion host_;
-  std::unique_ptr<ZmqClient> messages_;
+  // One of the two.
+  std::optional<RingClient> ring_;
+  std::unique_ptr<ZmqClient> zmq_;
 };
 
 }  // namespace kvpager::engine

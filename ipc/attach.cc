@@ -81,9 +81,9 @@ absl::Status EncodeAttachRequest(const AttachRequest& request, MessageBytes& mes
   const auto name_space = Put(builder, request.name_space);
   const auto token = Put(builder, request.token);
   const auto engine_name = Put(builder, request.engine_name);
-  const auto root = wire::CreateAttachRequest(builder, request.version_major, request.version_minor,
-                                              request.admin, pool, geometry, model, name_space,
-                                              token, engine_name, request.message_free);
+  const auto root = wire::CreateAttachRequest(
+      builder, request.version_major, request.version_minor, request.admin, pool, geometry, model,
+      name_space, token, engine_name, request.message_free, request.ring);
   KVP_RETURN_IF_ERROR(EncodeMessage(0, SessionToken{}, builder, root, message));
   return CheckEncoded(message);
 }
@@ -103,6 +103,7 @@ absl::StatusOr<AttachRequest> DecodeAttachRequest(absl::Span<const uint8_t> byte
   request.token = StringOf(body.token());
   request.engine_name = StringOf(body.engine_name());
   request.message_free = body.message_free();
+  request.ring = body.ring();
   return request;
 }
 

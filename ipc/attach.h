@@ -28,6 +28,10 @@ inline constexpr std::string_view kRegionPageTable = "page_table";  // Read-only
 inline constexpr std::string_view kRegionHbm = "hbm";               // Writable.
 inline constexpr std::string_view kRegionHost = "host";             // Read-only.
 inline constexpr std::string_view kRegionLanes = "lanes";           // Writable; ipc/lanes.h.
+// Only if the request asked for a ring and the daemon gives one: then both, and this client says
+// nothing on ZeroMQ.
+inline constexpr std::string_view kRegionRing = "ring";          // Writable.
+inline constexpr std::string_view kRegionDoorbell = "doorbell";  // 0 bytes: a socket, no memory.
 inline constexpr size_t kRegionsMax = 8;
 inline constexpr size_t kAttachBytesMax = 16 * 1024;  // A request or a reply.
 
@@ -42,6 +46,7 @@ struct AttachRequest {
   std::string token;          // At most 4095 bytes. Empty: none.
   std::string engine_name;    // At most 255 bytes. For people.
   bool message_free = false;  // It keeps its lanes (ipc/lanes.h).
+  bool ring = false;          // It takes a ring if it gets one (ipc/ring_layout.h).
 };
 
 struct PoolInfo {

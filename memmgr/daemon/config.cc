@@ -173,6 +173,11 @@ void ReadLimits(ValueReader& reader, Config& config) {
       static_cast<uint32_t>(reader.Number(Key::kLimitsRequests, 1, 900));
 }
 
+void ReadRing(ValueReader& reader, Config& config) {
+  config.ring_enabled = reader.Boolean(Key::kRingEnabled);
+  config.ring_spin_us = static_cast<uint32_t>(reader.Number(Key::kRingSpinUs, 0, 1000));
+}
+
 void ReadListen(ValueReader& reader, const RawConfig& raw, const Machine& machine, Config& config) {
   config.socket_path = raw[Key::kListenSocket].text;
   if (config.socket_path == "auto") {
@@ -275,6 +280,7 @@ absl::StatusOr<Config> ResolveConfig(const RawConfig& raw, const Machine& machin
   config.token_required = reader.Boolean(Key::kSecurityRequireToken);
   ReadListen(reader, raw, machine, config);
   ReadPolicy(reader, config);
+  ReadRing(reader, config);
   ReadLimits(reader, config);
   ReadLog(reader, raw, config);
   if (!reader.status().ok()) return reader.status();

@@ -105,6 +105,8 @@ struct Config {
   // Without the fields that the first attach brings: page_tokens, num_groups, blocks_*.
   PoolOptions pool;
   uint32_t requests_per_client_max = 256;
+  bool ring_enabled = true;
+  uint32_t ring_spin_us = 0;
 
   std::string log_level;
   LogFormat log_format = LogFormat::kAuto;

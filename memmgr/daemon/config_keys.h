@@ -35,6 +35,8 @@ enum class Key : size_t {
   kListenSocket,
   kListenMode,
   kListenGroup,
+  kRingEnabled,
+  kRingSpinUs,
   kPolicyHbmFreeLow,
   kPolicyHbmFreeHigh,
   kPolicyHbmCleanLow,

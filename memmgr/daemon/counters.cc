@@ -109,6 +109,8 @@ std::vector<NamedCounter> ServerCounters(const RequestCounts& counts) {
   out.push_back({"engines_cut_off", counts.cut_off});
   out.push_back({"answers_sent", counts.answers});
   out.push_back({"answers_lost", counts.answers_lost});
+  out.push_back({"ring_messages", counts.ring_messages});
+  out.push_back({"ring_bells", counts.ring_bells});
   return out;
 }
 

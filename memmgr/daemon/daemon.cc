@@ -38,7 +38,7 @@ sigset_t StopSignals() {
   return signals;
 }
 
-// An engine takes three descriptors: connection, process, lanes.
+// An engine takes five descriptors: connection, process, lanes, ring, doorbell.
 void RaiseDescriptorLimit() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -60,7 +60,10 @@ void BlockSignals() {
 absl::Status Daemon::Run() {
   while (!stopping_) {
     Turn(MonotonicNow());
-    const absl::Span<const WakeEvent> events = waiter_.Wait(SleepNs(MonotonicNow()));
+    uint64_t sleep_ns = SleepNs(MonotonicNow());
+    if (sleep_ns > 0 && !server_->Sleep()) sleep_ns = 0;
+    const absl::Span<const WakeEvent> events = waiter_.Wait(sleep_ns);
+    server_->Awake();
     Dispatch(events, MonotonicNow());
   }
   return Stop();
@@ -158,6 +161,9 @@ void Daemon::Dispatch(absl::Span<const WakeEvent> events, Instant now) {
         if (const std::optional<ClientId> gone = server_->OnSession(event.index)) {
           Step(now, {.client = *gone, .request = 0, .body = GoneCommand{}});
         }
+        break;
+      case WakeKind::kDoorbell:
+        server_->OnDoorbell(event.index);
         break;
       case WakeKind::kMessages:
       case WakeKind::kExecutor:

@@ -9,12 +9,31 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "ipc/ring_port.h"
 #include "memmgr/base/geometry.h"
 #include "memmgr/base/status_macros.h"
 #include "memmgr/daemon/daemon.h"
 #include "memmgr/daemon/log.h"
 
 namespace kvpager {
+namespace {
+
+// Puts the ring and the doorbell behind the other regions. Returns the engine's end of the
+// doorbell, whose number is in `fds`.
+absl::StatusOr<UniqueFd> GiveRing(Session& session, AttachReply& reply, std::vector<int>& fds) {
+  absl::StatusOr<ShmRegion> region = RingPort::MakeRegion();
+  if (!region.ok()) return region.status();
+  absl::StatusOr<std::pair<Doorbell, UniqueFd>> bells = Doorbell::MakePair();
+  if (!bells.ok()) return bells.status();
+  session.ring.emplace(*std::move(region), std::move(bells->first), RingSide::kDaemon);
+  reply.regions.push_back({std::string(kRegionRing), kRingRegionBytes, true});
+  reply.regions.push_back({std::string(kRegionDoorbell), 0, false});
+  fds.push_back(session.ring->region_fd());
+  fds.push_back(bells->second.get());
+  return std::move(bells->second);
+}
+
+}  // namespace
 
 void Daemon::ServeAttaches(Instant now) {
   while (std::optional<Ask> ask = reception_->NextAsk()) {
@@ -93,8 +112,17 @@ absl::Status Daemon::AttachEngine(const Ask& ask, Instant now) {
       {std::string(kRegionHbm), pool_->device().frames() * pool_->device().frame_bytes(), true},
       {std::string(kRegionHost), pool_->arena().bytes(), false},
       {std::string(kRegionLanes), session->lanes.bytes(), true}};
-  const int fds[] = {pool_->page_table().fd(), pool_->device().export_fd(), pool_->arena().fd(),
-                     session->lanes.fd()};
+  std::vector<int> fds = {pool_->page_table().fd(), pool_->device().export_fd(),
+                          pool_->arena().fd(), session->lanes.fd()};
+  UniqueFd engine_bell;
+  if (request.ring && config_.ring_enabled) {
+    absl::StatusOr<UniqueFd> bell = GiveRing(*session, reply, fds);
+    if (!bell.ok()) {
+      server_->DropSession(*session);
+      return bell.status();
+    }
+    engine_bell = *std::move(bell);
+  }
   absl::StatusOr<AttachPeer> connection = reception_->Welcome(ask, reply, fds);
   if (!connection.ok()) {
     server_->DropSession(*session);

@@ -21,7 +21,9 @@ struct RequestCounts {
   uint64_t refused_in_flight = 0;                 // Above limits.requests.
   uint64_t cut_off = 0;                           // Engines.
   uint64_t answers = 0;
-  uint64_t answers_lost = 0;  // Their reader had gone, or stopped reading.
+  uint64_t answers_lost = 0;   // Their reader had gone, or stopped reading.
+  uint64_t ring_messages = 0;  // Received through rings.
+  uint64_t ring_bells = 0;     // Rung for engines that slept.
 };
 
 }  // namespace kvpager

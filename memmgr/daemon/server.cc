@@ -59,7 +59,8 @@ Server::Server(const Config& config, std::unique_ptr<ZmqServer> zmq, Waiter* wai
       sessions_(config.pool.clients_max),
       requests_per_client_max_(config.requests_per_client_max),
       decoder_({}),
-      incoming_(kMessagesPerTurn) {
+      intake_(&sessions_, zmq_.get()),
+      ring_spin_ns_(uint64_t{config.ring_spin_us} * 1000) {
   waiter_->Add(zmq_->fd(), {WakeKind::kMessages});
 }
 
@@ -78,50 +79,77 @@ void Server::Connect(Session& session, AttachPeer connection, Instant now) {
   waiter_->Add(connection.fd(), {WakeKind::kSession, session.index});
   waiter_->Add(connection.pid_fd(), {WakeKind::kSession, session.index});
   session.connection = std::move(connection);
-  Note(session, "attached: ");
+  if (session.ring.has_value()) {
+    waiter_->Add(session.ring->bell_fd(), {WakeKind::kDoorbell, session.index});
+  }
+  Note(session, session.ring.has_value() ? "attached, with a ring: " : "attached: ");
 }
 
-void Server::Receive() {
-  if (next_ < received_) return;
-  next_ = 0;
-  received_ = zmq_->Receive(absl::MakeSpan(incoming_));
+RequestCounts Server::counts() const {
+  RequestCounts counts = counts_;
+  counts.ring_messages = intake_.ring_messages();
+  return counts;
 }
 
 std::optional<Request> Server::NextRequest(Instant now) {
-  while (next_ < received_) {
-    std::optional<Request> request = Understand(incoming_[next_++], now);
+  while (const Letter* letter = intake_.Next()) {
+    std::optional<Request> request = Understand(*letter, now);
     if (request.has_value()) return request;
   }
   return std::nullopt;
 }
 
-std::optional<Request> Server::Understand(const IncomingMessage& incoming, Instant now) {
-  const absl::StatusOr<MessageHeader> header = DecodeHeader(incoming.bytes);
+std::optional<Request> Server::Understand(const Letter& letter, Instant now) {
+  if (!letter.broken.ok()) {
+    OnBrokenRing(*letter.ring, letter.broken);
+    return std::nullopt;
+  }
+  const absl::StatusOr<MessageHeader> header = DecodeHeader(letter.message.bytes);
   if (!header.ok()) {
-    Malformed(incoming, header.status());
+    Malformed(letter, header.status());
     return std::nullopt;
   }
-  Session* session = sessions_.FindByToken(header->session);
+  Session* session = SenderOf(letter, header->session);
   if (session == nullptr) {
-    ++counts_.refused_session;
-    encoder_.EncodeRefusal(header->request,
-                           absl::PermissionDeniedError("the session token is not of an attached "
-                                                       "client; attach again"),
-                           SessionToken{}, message_);
-    if (!zmq_->Send(incoming.peer, message_).ok()) ++counts_.answers_lost;
+    RefuseSession(letter, header->request);
     return std::nullopt;
   }
-  sessions_.SetPeer(*session, incoming.peer);
-  const absl::StatusOr<MessageView> message = DecodeMessage(incoming.bytes);
+  if (letter.ring == nullptr) sessions_.SetPeer(*session, letter.message.peer);
+  const absl::StatusOr<MessageView> message = DecodeMessage(letter.message.bytes);
   if (!message.ok()) {
     if (absl::IsUnimplemented(message.status())) {
       RefuseRequest(*session, header->request, message.status());
     } else {
-      Malformed(incoming, message.status());
+      Malformed(letter, message.status());
     }
     return std::nullopt;
   }
   return Decode(*session, *message, now);
+}
+
+Session* Server::SenderOf(const Letter& letter, const SessionToken& token) {
+  Session* session = sessions_.FindByToken(token);
+  if (session == nullptr) return nullptr;
+  const bool right_place =
+      letter.ring == nullptr ? !session->ring.has_value() : letter.ring == session;
+  return right_place ? session : nullptr;
+}
+
+void Server::RefuseSession(const Letter& letter, uint64_t request) {
+  ++counts_.refused_session;
+  encoder_.EncodeRefusal(request,
+                         absl::PermissionDeniedError("the session token is not of a client that "
+                                                     "sends its requests here; attach again"),
+                         SessionToken{}, message_);
+  SendBack(letter, message_);
+}
+
+void Server::SendBack(const Letter& letter, absl::Span<const uint8_t> message) {
+  if (letter.ring != nullptr) {
+    if (letter.ring->state == Session::State::kAttached) Send(*letter.ring, message);
+    return;
+  }
+  if (!zmq_->Send(letter.message.peer, message).ok()) ++counts_.answers_lost;
 }
 
 std::optional<Request> Server::Decode(Session& session, const MessageView& message, Instant now) {
@@ -173,26 +201,33 @@ uint64_t Server::AdminRequestOf(const Session& session, uint64_t request) {
   return admin_request_last_;
 }
 
-void Server::Malformed(const IncomingMessage& incoming, const absl::Status& status) {
+void Server::Malformed(const Letter& letter, const absl::Status& status) {
   ++counts_.malformed;
-  const absl::StatusOr<MessageHeader> header = DecodeHeader(incoming.bytes);
+  const absl::StatusOr<MessageHeader> header = DecodeHeader(letter.message.bytes);
   const uint64_t request = header.ok() ? header->request : 0;
-  Session* session = header.ok() ? sessions_.FindByToken(header->session) : nullptr;
-  // Without a readable header, the connection it came from has the blame: routing ids of connected
-  // peers are distinct, and this one has shown a token before.
-  if (session == nullptr) session = sessions_.FindByPeer(incoming.peer);
+  Session* session = header.ok() ? SenderOf(letter, header->session) : nullptr;
+  // Without a readable header, where it came from has the blame: routing ids of connected peers are
+  // distinct, and this one has shown a token before.
+  if (session == nullptr) session = letter.ring;
+  if (session == nullptr) session = sessions_.FindByPeer(letter.message.peer);
   encoder_.EncodeRefusal(request,
                          absl::InvalidArgumentError(
                              absl::StrCat("malformed message: ", std::string(status.message()))),
                          SessionToken{}, message_);
-  if (!zmq_->Send(incoming.peer, message_).ok()) ++counts_.answers_lost;
-  if (session == nullptr) return;
+  SendBack(letter, message_);
+  if (session == nullptr || session->state != Session::State::kAttached) return;
   ++session->strikes;
   LogWarning(absl::StrCat("malformed message from ", NameOf(*session), ": ",
                           std::string(status.message())));
   if (session->strikes >= kStrikesMax) {
     CutOff(*session, absl::StrCat(kStrikesMax, " malformed messages"));
   }
+}
+
+void Server::OnBrokenRing(Session& session, const absl::Status& status) {
+  if (session.state != Session::State::kAttached) return;
+  ++counts_.malformed;
+  CutOff(session, std::string(status.message()));
 }
 
 void Server::RefuseRequest(Session& session, uint64_t request, const absl::Status& status) {
@@ -245,12 +280,20 @@ void Server::AnswerAdmin(Session& session, uint64_t request, const absl::Status&
   RefuseRequest(session, request, status);
 }
 
+absl::Status Server::SendTo(Session& session, absl::Span<const uint8_t> message) {
+  if (!session.ring.has_value()) return zmq_->Send(session.peer, message);
+  const uint64_t bells_before = session.ring->bells_rung();
+  absl::Status sent = session.ring->Send(message);
+  counts_.ring_bells += session.ring->bells_rung() - bells_before;
+  return sent;
+}
+
 void Server::Send(Session& session, absl::Span<const uint8_t> message) {
-  if (session.peer.empty()) {  // A notice for an engine that has not spoken yet.
-    ++counts_.answers_lost;
+  if (!session.ring.has_value() && session.peer.empty()) {
+    ++counts_.answers_lost;  // A notice for an engine that has not spoken yet.
     return;
   }
-  const absl::Status sent = zmq_->Send(session.peer, message);
+  const absl::Status sent = SendTo(session, message);
   if (sent.ok()) {
     ++counts_.answers;
     return;
@@ -258,6 +301,7 @@ void Server::Send(Session& session, absl::Span<const uint8_t> message) {
   ++counts_.answers_lost;
   // kNotFound: gone; its connection will say so.
   if (absl::IsResourceExhausted(sent)) CutOff(session, "it does not read its answers");
+  if (absl::IsInvalidArgument(sent)) OnBrokenRing(session, sent);
 }
 
 void Server::CutOff(Session& session, const std::string& why) {
@@ -265,12 +309,20 @@ void Server::CutOff(Session& session, const std::string& why) {
   ++counts_.cut_off;
   LogWarning(absl::StrCat("cut off: ", NameOf(session), ": ", why));
   sessions_.Revoke(session, Session::State::kCutOff);
+  CloseRing(session);
   // Its end of the connection hangs up; ours stays open until the engine lets go or dies, because
   // its kernels may still run on the frames it holds.
   shutdown(session.connection->fd(), SHUT_WR);
 }
 
+void Server::CloseRing(Session& session) {
+  if (!session.ring.has_value()) return;
+  waiter_->Remove(session.ring->bell_fd());
+  session.ring.reset();
+}
+
 void Server::Leave(Session& session) {
+  CloseRing(session);
   waiter_->Remove(session.connection->fd());
   waiter_->Remove(session.connection->pid_fd());
   session.connection.reset();
@@ -290,6 +342,15 @@ std::optional<ClientId> Server::OnSession(uint32_t index) {
   if (!session.admin) return session.client();
   sessions_.Free(session);
   return std::nullopt;
+}
+
+void Server::OnDoorbell(uint32_t index) {
+  Session& session = sessions_.at(index);
+  if (!session.ring.has_value() || session.ring->Silence()) return;
+  // Its end is closed. Most often the connection's end follows; if not, it is an engine that nobody
+  // can ring for, which harms nobody else.
+  waiter_->Remove(session.ring->bell_fd());
+  session.ring->CloseBell();
 }
 
 }  // namespace kvpager

@@ -6,9 +6,12 @@
 //   no session has the token          PERMISSION_DENIED, counted
 //   a message that does not decode    INVALID_ARGUMENT, counted; the third cuts the client off
 //   more than limits.requests         RESOURCE_EXHAUSTED, nothing changes
+//   garbage in a ring                 counted as malformed; cuts the client off
+//   a client with a ring on ZeroMQ    PERMISSION_DENIED, counted: it has one place to send to
 //   an answer that cannot be sent     the client has stopped reading: cut off
 //
-// Ownership: sessions and the ZeroMQ socket. Thread-safety: one thread. Errors: Create only.
+// Ownership: sessions, their rings, and the ZeroMQ socket. Thread-safety: one thread. Errors:
+// Create only.
 
 #ifndef KVPAGER_MEMMGR_DAEMON_SERVER_H_
 #define KVPAGER_MEMMGR_DAEMON_SERVER_H_
@@ -21,7 +24,6 @@
 #include <optional>
 #include <string>
 #include <variant>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -32,6 +34,7 @@
 #include "memmgr/core/effect.h"
 #include "memmgr/daemon/answer_encoder.h"
 #include "memmgr/daemon/config.h"
+#include "memmgr/daemon/intake.h"
 #include "memmgr/daemon/request_counts.h"
 #include "memmgr/daemon/request_decoder.h"
 #include "memmgr/daemon/sessions.h"
@@ -50,8 +53,6 @@ using Request = std::variant<Command, AdminQuery>;
 
 class Server {
  public:
-  static constexpr uint32_t kMessagesPerTurn = 64;
-
   // REQUIRES: the caller holds the attach socket of the same path. `waiter` outlives the server.
   static absl::StatusOr<std::unique_ptr<Server>> Create(const Config& config,
                                                         std::optional<gid_t> group, Waiter* waiter);
@@ -68,32 +69,44 @@ class Server {
   // Once the pool exists: what its core accepts.
   void SetBounds(const DecodeBounds& bounds);
 
-  // Takes what has arrived, at most kMessagesPerTurn, then hands it out one by one. What a Command
-  // or an AdminQuery points to is valid until the next call.
-  void Receive();
+  // Takes what has arrived, a bounded number, then hands it out one by one. What a Command or an
+  // AdminQuery points to is valid until the next Receive.
+  void Receive() { intake_.Collect(); }
   std::optional<Request> NextRequest(Instant now);
 
   // What the waiter reported. Returns the engine that is gone, once, if it was one.
   std::optional<ClientId> OnSession(uint32_t index);
+  void OnDoorbell(uint32_t index);
 
   // kClientReleased frees the session; everything else is sent.
   void Answer(const Reply& reply, const Effects& effects);
   void AnswerAdmin(Session& session, uint64_t request, const absl::Status& status);
   void Send(Session& session, absl::Span<const uint8_t> message);
 
-  // True while the loop must not sleep on the ZeroMQ descriptor.
-  bool has_input() const { return next_ < received_ || zmq_->has_input(); }
-  const RequestCounts& counts() const { return counts_; }
+  // True while the loop must not sleep on its descriptors.
+  bool has_input() const { return intake_.has_input(); }
+  // Between the two the engines ring. False: do not sleep, something has come meanwhile.
+  bool Sleep() { return intake_.Sleep(ring_spin_ns_); }
+  void Awake() { intake_.Awake(); }
+  RequestCounts counts() const;
   uint64_t messages_dropped() const { return zmq_->messages_dropped(); }
 
  private:
   Server(const Config& config, std::unique_ptr<ZmqServer> zmq, Waiter* waiter);
 
-  std::optional<Request> Understand(const IncomingMessage& incoming, Instant now);
+  std::optional<Request> Understand(const Letter& letter, Instant now);
   std::optional<Request> Decode(Session& session, const MessageView& message, Instant now);
-  void Malformed(const IncomingMessage& incoming, const absl::Status& status);
+  // The session that may have sent it, by its token and where it came from; or null.
+  Session* SenderOf(const Letter& letter, const SessionToken& token);
+  void RefuseSession(const Letter& letter, uint64_t request);
+  void Malformed(const Letter& letter, const absl::Status& status);
+  void OnBrokenRing(Session& session, const absl::Status& status);
+  // Answers whoever sent it, session or not.
+  void SendBack(const Letter& letter, absl::Span<const uint8_t> message);
+  absl::Status SendTo(Session& session, absl::Span<const uint8_t> message);
   void RefuseRequest(Session& session, uint64_t request, const absl::Status& status);
   void CutOff(Session& session, const std::string& why);
+  void CloseRing(Session& session);
   void Leave(Session& session);
   void NoteStep(const Command& command, Session& session);
   uint64_t AdminRequestOf(const Session& session, uint64_t request);
@@ -114,9 +127,8 @@ class Server {
   };
   std::map<uint64_t, AdminRequest> admin_requests_;
   uint64_t admin_request_last_ = 0;
-  std::vector<IncomingMessage> incoming_;
-  size_t received_ = 0;
-  size_t next_ = 0;
+  Intake intake_;
+  uint64_t ring_spin_ns_;
   RequestCounts counts_;
 };
 

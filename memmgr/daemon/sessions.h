@@ -11,7 +11,8 @@
 // go of it: its kernels may still run on frames it holds. `leaving` lasts until the core has
 // released everything.
 //
-// Ownership: the connection, the process descriptor, the lanes. Thread-safety: one thread.
+// Ownership: the connection, the process descriptor, the lanes, the ring. Thread-safety: one
+// thread.
 
 #ifndef KVPAGER_MEMMGR_DAEMON_SESSIONS_H_
 #define KVPAGER_MEMMGR_DAEMON_SESSIONS_H_
@@ -26,6 +27,7 @@
 #include "absl/status/statusor.h"
 #include "ipc/fd_channel.h"
 #include "ipc/lanes.h"
+#include "ipc/ring_port.h"
 #include "ipc/session_token.h"
 #include "ipc/shm_region.h"
 #include "ipc/zmq_server.h"
@@ -50,7 +52,8 @@ struct Session {
   RoutingId peer;  // Where it last wrote from; empty before.
   std::optional<AttachPeer> connection;
   ShmRegion lanes;
-  bool message_free = false;  // It keeps its lanes.
+  std::optional<RingPort> ring;  // Its requests come here, and nowhere else.
+  bool message_free = false;     // It keeps its lanes.
   std::optional<KeyDeriver> keys;
   uint32_t requests_in_flight = 0;
   uint32_t strikes = 0;

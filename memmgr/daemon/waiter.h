@@ -23,6 +23,7 @@ enum class WakeKind : uint32_t {
   kMessages,  // ZeroMQ's descriptor.
   kNewcomer,  // An attach request, or a hang-up before it. `index`: which newcomer.
   kSession,   // The connection or the process of an attached client ended. `index`: its session.
+  kDoorbell,  // Of a ring. `index`: its session.
   kExecutor,  // Completions: polled in every turn anyway.
 };
 

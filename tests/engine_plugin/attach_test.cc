@@ -81,6 +81,38 @@ TEST_F(AttachTest, TwoEnginesMayShareAPool) {
   EXPECT_EQ(Length(OpenSequence()), 0u);  // The first one goes on.
 }
 
+TEST_F(AttachTest, TheRingIsTakenWhereThereIsOneUnlessTheCallerWantsZeroMq) {
+  for (const uint32_t transport : {KVP_TRANSPORT_AUTO, KVP_TRANSPORT_RING, KVP_TRANSPORT_ZMQ}) {
+    Attach({.transport = transport});
+    Append(OpenSequence(), 3, 1);
+    EXPECT_EQ(daemon_.rings_count(), transport == KVP_TRANSPORT_ZMQ ? 0u : 1u) << transport;
+    Detach();
+    while (daemon_.rings_count() > 0) {
+    }
+  }
+}
+
+TEST_F(AttachTest, WithoutARingTheLibraryTakesZeroMqUnlessTheCallerWantsNothingElse) {
+  const FakeDaemon without({.gives_rings = false});
+  const OpenArguments automatic(without.socket_path(), {.transport = KVP_TRANSPORT_AUTO});
+  ASSERT_EQ(kvp_client_open(&automatic.options, &client_), KVP_OK) << kvp_last_error();
+  kvp_seq seq = 0;
+  EXPECT_EQ(kvp_seq_open(client_, nullptr, 0, &seq, nullptr), KVP_OK) << Error();
+  const OpenArguments ring(without.socket_path(), {.transport = KVP_TRANSPORT_RING});
+  EXPECT_THAT(RefusalOf(ring, KVP_UNIMPLEMENTED), HasSubstr("KVP_TRANSPORT_AUTO"));
+  Detach();
+}
+
+TEST_F(AttachTest, ACallerOfBeforeTheRingGetsOne) {
+  OpenArguments old(daemon_.socket_path());
+  old.options.struct_size = offsetof(kvp_client_options, transport);
+  old.options.transport = 77;  // Behind the end of its struct: not looked at.
+  old.options.spin_us = 7777;
+  ASSERT_EQ(kvp_client_open(&old.options, &client_), KVP_OK) << kvp_last_error();
+  EXPECT_EQ(daemon_.rings_count(), 1u);
+  Detach();
+}
+
 TEST_F(AttachTest, ARefusalKeepsItsCodeAndItsWords) {
   daemon_.RefuseAttach(absl::PermissionDeniedError("namespace acme wants another token"));
   const OpenArguments arguments(daemon_.socket_path());

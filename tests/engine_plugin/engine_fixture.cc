@@ -1,6 +1,13 @@
 #include "tests/engine_plugin/engine_fixture.h"
 
+#include <cstdlib>
+
 namespace kvpager::engine {
+
+uint32_t TransportOfTest() {
+  const char* text = std::getenv("KVPAGER_TEST_TRANSPORT");
+  return text != nullptr && std::string(text) == "zmq" ? KVP_TRANSPORT_ZMQ : KVP_TRANSPORT_RING;
+}
 
 OpenArguments::OpenArguments(const std::string& path, const EngineSetup& setup)
     : socket_path(path) {
@@ -21,6 +28,7 @@ OpenArguments::OpenArguments(const std::string& path, const EngineSetup& setup)
   options.geometry = &geometry;
   options.timeout_us = setup.timeout_us;
   options.pinned_steps = setup.pinned_steps;
+  options.transport = setup.transport;
 }
 
 void EngineFixture::Attach(const EngineSetup& setup) {

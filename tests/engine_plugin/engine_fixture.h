@@ -26,11 +26,15 @@ inline constexpr uint32_t kDimK = 8;
 inline constexpr uint32_t kDimV = 4;
 inline constexpr uint64_t kLongUs = 20'000'000;
 
+// KVP_TRANSPORT_*, as $KVPAGER_TEST_TRANSPORT says: every test of an engine runs on each.
+uint32_t TransportOfTest();
+
 struct EngineSetup {
   uint32_t layers_per_page = kLayers;
   uint32_t layout = KVP_LAYOUT_NHD;
   uint32_t timeout_us = kLongUs;
   uint32_t pinned_steps = 1;
+  uint32_t transport = TransportOfTest();
 };
 
 // Owns the strings and structs that kvp_client_options points to.

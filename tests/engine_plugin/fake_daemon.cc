@@ -117,18 +117,21 @@ std::string FakeDaemon::socket_path() const { return directory_.path() + "/kvpag
 
 void FakeDaemon::Loop() {
   while (!stopping_) {
-    pollfd watch[2] = {};
+    std::vector<pollfd> watch;
     bool ready = false;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       if (dead_) return;
       Turn();
       if (dead_) return;
-      watch[0] = {.fd = attach_server_->fd(), .events = POLLIN, .revents = 0};
-      watch[1] = {.fd = zmq_server_->fd(), .events = POLLIN, .revents = 0};
-      ready = zmq_server_->has_input() || !notices_.empty() || garbage_;
+      std::vector<int> fds = rings_.bell_fds();
+      fds.push_back(attach_server_->fd());
+      fds.push_back(zmq_server_->fd());
+      for (const int fd : fds) watch.push_back({.fd = fd, .events = POLLIN, .revents = 0});
+      ready = zmq_server_->has_input() || !notices_.empty() || garbage_ || !rings_.Sleep();
     }
-    if (!ready) poll(watch, 2, 2);  // Short: the test's thread may have changed the script.
+    // Short: the test's thread may have changed the script.
+    if (!ready) poll(watch.data(), watch.size(), 2);
   }
 }
 
@@ -140,11 +143,12 @@ void FakeDaemon::Turn() {
   std::vector<IncomingMessage> messages(16);
   const size_t count = zmq_server_->Receive(absl::MakeSpan(messages));
   for (size_t i = 0; i < count; ++i) waiting_.push_back(std::move(messages[i]));
+  rings_.Receive(waiting_);
   HandleWaiting();
   if (dead_) return;
   if (std::exchange(garbage_, false)) {
     const uint8_t nonsense[48] = {1, 2, 3};
-    KVP_CHECK(zmq_server_->Send(peer_newest_, nonsense).ok());
+    Send(peer_newest_, nonsense);
   }
 }
 
@@ -201,7 +205,9 @@ void FakeDaemon::Admit(AttachPeer& peer, const AttachRequest& request) {
                    {std::string(kRegionHbm), hbm_.bytes(), true},
                    {std::string(kRegionHost), host_.bytes(), false},
                    {std::string(kRegionLanes), lanes_.bytes(), true}};
-  const int fds[] = {table_->fd(), hbm_.fd(), host_.fd(), lanes_.fd()};
+  std::vector<int> fds = {table_->fd(), hbm_.fd(), host_.fd(), lanes_.fd()};
+  UniqueFd engine_bell;
+  if (request.ring && options_.gives_rings) engine_bell = rings_.Give(reply, fds);
   peer.SendReply(reply, fds).IgnoreError();
 }
 
@@ -254,6 +260,7 @@ void FakeDaemon::HandleWaiting() {
     if (!dead_ && die_after_ != ~uint64_t{0} && die_after_-- == 0) dead_ = true;
     if (dead_) {
       zmq_server_.reset();
+      rings_.Clear();
       newcomers_.clear();
       peers_.clear();
       attach_server_.reset();
@@ -488,7 +495,11 @@ void FakeDaemon::Answer(const RoutingId& peer, uint64_t request, const Reply& re
                                    &wait, wire_updates),
                 bytes)
                 .ok());
-  zmq_server_->Send(peer, bytes).IgnoreError();
+  Send(peer, bytes);
+}
+
+void FakeDaemon::Send(const RoutingId& peer, absl::Span<const uint8_t> bytes) {
+  if (!rings_.Send(peer, bytes)) zmq_server_->Send(peer, bytes).IgnoreError();
 }
 
 uint32_t FakeDaemon::Allocate() {
@@ -687,6 +698,11 @@ size_t FakeDaemon::steps_open() const {
 size_t FakeDaemon::clients_attached() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return peers_.size();
+}
+
+size_t FakeDaemon::rings_count() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return rings_.count();
 }
 
 }  // namespace kvpager::engine

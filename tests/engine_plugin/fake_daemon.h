@@ -33,6 +33,7 @@
 #include "ipc/shm_region.h"
 #include "ipc/wire.h"
 #include "ipc/zmq_server.h"
+#include "tests/engine_plugin/fake_rings.h"
 #include "tests/ipc/temporary_directory.h"
 
 namespace kvpager::engine {
@@ -41,6 +42,7 @@ struct FakeDaemonOptions {
   uint32_t blocks_max = 64;
   uint32_t keys_per_command_max = 4;  // Small, so that tests cross it.
   uint32_t entries_per_step_max = 8;
+  bool gives_rings = true;  // To those that ask.
 };
 
 // A request, as the daemon saw it.
@@ -104,6 +106,7 @@ class FakeDaemon {
   size_t names_count() const;
   size_t steps_open() const;
   size_t clients_attached() const;
+  size_t rings_count() const;
 
  private:
   struct Block {
@@ -145,6 +148,7 @@ class FakeDaemon {
   void StepCancel(const IncomingMessage& message, const MessageView& view);
   uint32_t MakeOwn(SequenceState& sequence, uint32_t position_first);
   void Answer(const RoutingId& peer, uint64_t request, const Reply& reply);
+  void Send(const RoutingId& peer, absl::Span<const uint8_t> bytes);
   uint32_t Allocate();
   void Drop(uint32_t block);
   void Publish(uint32_t block);
@@ -158,6 +162,7 @@ class FakeDaemon {
   mutable std::mutex mutex_;  // Everything below.
   std::optional<AttachServer> attach_server_;
   std::unique_ptr<ZmqServer> zmq_server_;
+  FakeRings rings_;
   std::vector<AttachPeer> newcomers_;  // Before the handshake.
   std::vector<AttachPeer> peers_;
   std::optional<AttachRequest> pool_;

@@ -26,6 +26,11 @@ uint64_t SeedFirst() {
   return text == nullptr ? 1 : std::strtoull(text, nullptr, 10);
 }
 
+// In turns, and not in step with the other things that alternate.
+uint32_t TransportOf(uint64_t seed) {
+  return seed / 4 % 2 == 0 ? KVP_TRANSPORT_RING : KVP_TRANSPORT_ZMQ;
+}
+
 constexpr Shape kShapes[] = {{1, KVP_LAYOUT_NHD}, {2, KVP_LAYOUT_HND}};
 
 // A kvpagerd of our own, killed when this goes.
@@ -83,7 +88,8 @@ TEST(RandomEngine, SeesItsOwnRowsOnTheFakeDaemon) {
     const OpenArguments arguments(daemon.socket_path(),
                                   {.layers_per_page = shape.layers_per_page,
                                    .layout = shape.layout,
-                                   .pinned_steps = static_cast<uint32_t>(seed / 2 % 2)});
+                                   .pinned_steps = static_cast<uint32_t>(seed / 2 % 2),
+                                   .transport = TransportOf(seed)});
     kvp_client* client = nullptr;
     ASSERT_EQ(kvp_client_open(&arguments.options, &client), KVP_OK) << kvp_last_error();
     RandomEngine engine(client, {.seed = seed, .layout = shape.layout});
@@ -104,7 +110,8 @@ TEST(RandomEngine, SeesItsOwnRowsOnTheRealDaemonWhateverMoves) {
          ++seed) {
       kvp_client* client = daemon.Attach({.layers_per_page = shape.layers_per_page,
                                           .layout = shape.layout,
-                                          .pinned_steps = static_cast<uint32_t>(seed % 2)});
+                                          .pinned_steps = static_cast<uint32_t>(seed % 2),
+                                          .transport = TransportOf(seed)});
       ASSERT_NE(client, nullptr) << kvp_last_error();
       // At most 6 sequences of 40 tokens: 60 blocks want to live in 24.
       RandomEngine engine(client, {.seed = seed, .layout = shape.layout, .durable_names = true});

@@ -19,6 +19,7 @@
 #include <string>
 #include <utility>
 
+#include "ipc/doorbell.h"
 #include "ipc/fd_channel.h"
 #include "ipc/shm_region.h"
 #include "ipc/wire_values.h"
@@ -86,8 +87,19 @@ HostileDaemon& TheDaemon() {
   return daemon;
 }
 
+// As Link::ConnectRing: only a socket is a doorbell, and whatever it is, nothing waits.
+void UseDoorbell(UniqueFd fd) {
+  const bool is_socket = HostilePeer::IsDoorbell(fd.get());
+  absl::StatusOr<Doorbell> bell = Doorbell::Adopt(std::move(fd));
+  KVP_CHECK(bell.ok() == is_socket);
+  if (!bell.ok()) return;
+  bell->Ring();
+  bell->Silence();
+}
+
 // As Link::Attach: a region that can be mapped can be read from end to end.
 void UseRegion(const RegionInfo& region, UniqueFd fd) {
+  if (region.name == kRegionDoorbell) return UseDoorbell(std::move(fd));
   const Access access = region.writable ? Access::kReadWrite : Access::kReadOnly;
   const absl::StatusOr<ShmRegion> mapped =
       ShmRegion::Map(region.name, std::move(fd), region.bytes, access);

@@ -95,6 +95,7 @@ void AddRequests(Seeds& seeds) {
   request.name_space = "tenant";
   request.token = "secret";
   request.engine_name = "test";
+  request.ring = true;
   MessageBytes engine;
   KVP_CHECK(EncodeAttachRequest(request, engine).ok());
   request.geometry = {.page_tokens = 4096,
@@ -133,11 +134,18 @@ void AddReplies(Seeds& seeds) {
                    {std::string(kRegionLanes), kLanesRegionBytes, true}};
   MessageBytes engine;
   KVP_CHECK(EncodeAttachReply(reply, engine).ok());
+  reply.regions.push_back({std::string(kRegionRing), kHostileRegionBytes, true});
+  reply.regions.push_back({std::string(kRegionDoorbell), 0, false});
+  MessageBytes ring;
+  KVP_CHECK(EncodeAttachReply(reply, ring).ok());
   MessageBytes refusal;
   KVP_CHECK(EncodeAttachReply({.status = absl::FailedPreconditionError("no")}, refusal).ok());
   seeds.push_back({"attach_reply", "admin", Planned({}, admin)});
   seeds.push_back({"attach_reply", "engine", Planned({.descriptors = 4}, engine)});
   seeds.push_back({"attach_reply", "kinds", Planned({.descriptors = 4, .kinds = 0xe4}, engine)});
+  // Every fourth is a doorbell; the second time it is where one should be.
+  seeds.push_back({"attach_reply", "ring", Planned({.descriptors = 6}, ring)});
+  seeds.push_back({"attach_reply", "bells", Planned({.descriptors = 6, .kinds = 0x0c}, ring)});
   seeds.push_back({"attach_reply", "long", Planned({.how = Plan::kLong}, Long(admin))});
   seeds.push_back({"attach_reply", "refusal", Planned({}, refusal)});
   seeds.push_back({"attach_reply", "empty_first",
@@ -147,8 +155,24 @@ void AddReplies(Seeds& seeds) {
   seeds.push_back({"attach_reply", "leaves", Planned({.how = Plan::kLeaves}, admin)});
 }
 
+// Scripts of ring_fuzz.cc.
+void AddRings(Seeds& seeds) {
+  const auto add = [&](const std::string& name, const std::vector<uint8_t>& script) {
+    seeds.push_back({"ring", name, MessageBytes(script.begin(), script.end())});
+  };
+  add("messages", {0, 10, 0, 0, 127, 0, 1, 0, 64, 0, 6, 1, 0, 1, 0, 1, 6});
+  add("long", {0, 0xcf, 7, 7, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 6});
+  add("full", {0, 100, 0, 0, 100, 0, 0, 100, 0, 0, 100, 0, 0, 100, 0, 7, 1, 0, 0, 0, 1});
+  add("tail", {0, 10, 0, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1});
+  add("head", {0, 100, 0, 0, 100, 0, 0, 100, 0, 0, 100, 0, 3, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 7});
+  add("record", {5, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 4, 2, 1});
+  add("goes_on",
+      {5, 0, 0, 128, 0, 0, 0, 1, 0, 0, 0, 4, 17, 1, 5, 17, 0, 1, 0, 0, 0, 0, 0, 1, 0, 4, 2, 1});
+}
+
 Seeds AllSeeds() {
   Seeds seeds;
+  AddRings(seeds);
   AddMessages(seeds);
   AddRequests(seeds);
   AddReplies(seeds);
@@ -171,6 +195,10 @@ TEST(FuzzCorpus, EverySeedIsUnderstood) {
     std::ifstream in(PathOf(seed), std::ios::binary);
     ASSERT_TRUE(in) << "it is missing; run with --rewrite";
     MessageBytes bytes{std::istreambuf_iterator<char>(in), {}};
+    if (seed.fuzzer == "ring") {
+      EXPECT_EQ(bytes, seed.bytes);
+      continue;
+    }
     if (seed.fuzzer.starts_with("attach")) {
       ASSERT_GE(bytes.size(), sizeof(Plan));
       const bool is_long = (bytes[offsetof(Plan, how)] & Plan::kLong) != 0;

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -33,8 +34,13 @@ HostilePeer::HostilePeer() {
   fds_[0] = Memory(kHostileRegionBytes, F_SEAL_SHRINK | F_SEAL_GROW);  // As it should be.
   fds_[1] = Memory(kHostileRegionBytes, 0);                            // May shrink.
   fds_[2] = Memory(0, F_SEAL_SHRINK | F_SEAL_GROW);
-  fds_[3] = UniqueFd(open("/dev/null", O_RDWR | O_CLOEXEC));  // Not memory.
+  fds_[3] = UniqueFd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));  // A doorbell; no memory.
   KVP_CHECK(!fds_[3].is_none());
+}
+
+bool HostilePeer::IsDoorbell(int fd) {
+  struct stat info;
+  return fstat(fd, &info) == 0 && S_ISSOCK(info.st_mode);
 }
 
 void HostilePeer::Send(int connection, absl::Span<const uint8_t> packet,

@@ -55,6 +55,9 @@ class HostilePeer {
   // Does what `input` says on `connection`, and closes it if the plan is to leave.
   Sent Act(absl::Span<const uint8_t> input, UniqueFd& connection) const;
 
+  // True for the one kind of the four that is a doorbell.
+  static bool IsDoorbell(int fd);
+
  private:
   void Send(int connection, absl::Span<const uint8_t> packet, absl::Span<const int> fds) const;
 

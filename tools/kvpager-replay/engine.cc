@@ -46,6 +46,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Attach(const Options& options, u
   abi.geometry = &geometry;
   abi.timeout_us = kCallTimeoutUs;
   abi.pinned_steps = options.pinned_steps ? 1 : 0;
+  abi.transport = options.transport;
   if (const kvp_status code = kvp_client_open(&abi, &engine->client_); code != KVP_OK) {
     return absl::Status(static_cast<absl::StatusCode>(code), kvp_last_error());
   }

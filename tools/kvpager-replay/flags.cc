@@ -2,10 +2,16 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <map>
 #include <string>
+
+#include "engine_plugin/kvpager.h"
 
 namespace kvpager::replay {
 namespace {
+
+const std::map<std::string, uint32_t> kTransports = {
+    {"auto", KVP_TRANSPORT_AUTO}, {"ring", KVP_TRANSPORT_RING}, {"zmq", KVP_TRANSPORT_ZMQ}};
 
 constexpr char kFooter[] =
     "Exit codes: 0 every page was right; 1 a wrong page, or a request that could not be served;\n"
@@ -70,6 +76,10 @@ void AddGeometryFlags(CLI::App& app, Options& options, uint32_t& head_dim, std::
 void AddRunFlags(CLI::App& app, Options& options) {
   app.add_flag("--pinned-steps", options.pinned_steps,
                "Ask the daemon for every step, also for those whose pages are all in HBM");
+  app.add_option("--transport", options.transport,
+                 "What carries the messages: auto (a ring if the daemon has one), ring, zmq")
+      ->transform(CLI::CheckedTransformer(kTransports))
+      ->default_str("auto");
   app.add_option("--in-flight", options.in_flight, "Requests at once, per engine")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

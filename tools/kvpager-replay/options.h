@@ -27,6 +27,7 @@ struct Options {
   uint32_t engines = 1;
   bool shared_namespace = false;
   bool pinned_steps = false;  // Every step asks the daemon.
+  uint32_t transport = 0;     // KVP_TRANSPORT_*.
   Geometry geometry;
 
   // How.

@@ -64,6 +64,8 @@ TEST(Abi, StructsHaveTheSizesAndOffsetsTheyAlwaysHad) {
   KVP_MEMBER(kvp_client_options, geometry);
   KVP_MEMBER(kvp_client_options, timeout_us);
   KVP_MEMBER(kvp_client_options, pinned_steps);
+  KVP_MEMBER(kvp_client_options, transport);
+  KVP_MEMBER(kvp_client_options, spin_us);
   KVP_STRUCT(kvp_pool_info);
   KVP_MEMBER(kvp_pool_info, struct_size);
   KVP_MEMBER(kvp_pool_info, num_groups);
@@ -140,6 +142,9 @@ TEST(Abi, EnumeratorsKeepTheirNumbers) {
   KVP_VALUE(KVP_RESIDENT);
   KVP_VALUE(KVP_STREAMED);
   KVP_VALUE(KVP_SPLIT);
+  KVP_VALUE(KVP_TRANSPORT_AUTO);
+  KVP_VALUE(KVP_TRANSPORT_ZMQ);
+  KVP_VALUE(KVP_TRANSPORT_RING);
   KVP_VALUE(KVP_ALL);
   KVP_VALUE(KVP_STEP_KEEP);
   KVP_VALUE(KVP_STEP_DISCARD);
