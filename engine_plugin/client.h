@@ -124,6 +124,7 @@ class Client {
   // ---- Answers (client_answers.cc) ----
   absl::Status Die(absl::Status why);
   absl::Status Alive();                              // Takes in what has come, without waiting.
+  absl::Status NotRevoked();                         // One load; else the client is dead.
   absl::Status TakeInOne(const Deadline& deadline);  // kDeadlineExceeded: nothing came.
   absl::Status WaitForRoom(const Deadline& deadline);
   // Takes in answers until that of `request` has come, and returns it.

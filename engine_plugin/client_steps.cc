@@ -57,6 +57,7 @@ size_t FindTwice(absl::Span<const StepEntryRequest> entries) {
 absl::StatusOr<Step*> Client::BeginStep(uint32_t lane, StepResidency residency,
                                         absl::Span<const StepEntryRequest> entries) {
   KVP_CHECK_LT(lane, kLaneCount);
+  KVP_RETURN_IF_ERROR(NotRevoked());
   KVP_RETURN_IF_ERROR(Alive());
   KVP_ASSIGN_OR_RETURN(std::vector<StepEntry> checked, CheckEntries(lane, entries));
   return BeginChecked(lane, residency, std::move(checked), kNoRewrite);
@@ -159,6 +160,7 @@ absl::Status Client::WaitStep(Step* step, uint64_t timeout_us) {
     }
     KVP_RETURN_IF_ERROR(taken);
   }
+  KVP_RETURN_IF_ERROR(NotRevoked());
   if (step->state() == StepState::kFailed) return step->failure();
   return step->dropped_why();
 }
@@ -272,6 +274,7 @@ absl::Status Client::CancelPending(Step* step) {
 }
 
 absl::Status Client::EndReady(Step* step, KeepOrDiscard keep_or_discard) {
+  KVP_RETURN_IF_ERROR(NotRevoked());  // Behind the last read of its kernels.
   KVP_RETURN_IF_ERROR(dead_);
   absl::Status result;
   if (keep_or_discard == KeepOrDiscard::kKeep) {

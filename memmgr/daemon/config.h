@@ -105,6 +105,7 @@ struct Config {
   // Without the fields that the first attach brings: page_tokens, num_groups, blocks_*.
   PoolOptions pool;
   uint32_t requests_per_client_max = 256;
+  uint32_t step_lease_s = 60;  // 0: never ends.
 
   std::string log_level;
   LogFormat log_format = LogFormat::kAuto;

@@ -48,6 +48,7 @@ enum class Key : size_t {
   kLimitsSequences,
   kLimitsSteps,
   kLimitsRequests,
+  kLimitsStepLease,
   kLogLevel,
   kLogFormat,
 };

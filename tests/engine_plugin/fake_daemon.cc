@@ -126,7 +126,7 @@ void FakeDaemon::Loop() {
       if (dead_) return;
       watch[0] = {.fd = attach_server_->fd(), .events = POLLIN, .revents = 0};
       watch[1] = {.fd = zmq_server_->fd(), .events = POLLIN, .revents = 0};
-      ready = zmq_server_->has_input() || !notices_.empty() || garbage_;
+      ready = zmq_server_->has_input() || !notices_.empty() || garbage_ || !unasked_.empty();
     }
     if (!ready) poll(watch, 2, 2);  // Short: the test's thread may have changed the script.
   }
@@ -137,6 +137,7 @@ void FakeDaemon::Turn() {
   AcceptPeers();
   // A loss is told before anything that is done after it.
   for (const auto& [peer, reply] : std::exchange(notices_, {})) Answer(peer, 0, reply);
+  for (const uint64_t request : std::exchange(unasked_, {})) Answer(peer_newest_, request, {});
   std::vector<IncomingMessage> messages(16);
   const size_t count = zmq_server_->Receive(absl::MakeSpan(messages));
   for (size_t i = 0; i < count; ++i) waiting_.push_back(std::move(messages[i]));
@@ -657,6 +658,16 @@ void FakeDaemon::Stop() {
 void FakeDaemon::SendGarbage() {
   const std::lock_guard<std::mutex> lock(mutex_);
   garbage_ = true;
+}
+
+void FakeDaemon::AnswerUnasked(uint64_t request) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  unasked_.push_back(request);
+}
+
+void FakeDaemon::Revoke() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  shared_lanes().revoked().store(1);
 }
 
 std::vector<SeenRequest> FakeDaemon::seen() const {
