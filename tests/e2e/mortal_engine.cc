@@ -163,7 +163,6 @@ void Run(TestEngine& engine, uint64_t seed) {
 int Witness(TestEngine& engine, uint64_t seed) {
   std::mt19937_64 random(seed);
   uint64_t rounds = 0;
-  Say("at");
   for (; g_stop == 0; ++rounds) {
     const uint64_t prompt = random() % kPrompts + 1;
     kvp_seq sequence = 0;
@@ -183,6 +182,7 @@ int Witness(TestEngine& engine, uint64_t seed) {
       }
     }
     Must(kvp_seq_close(engine.client(), sequence), engine, "close");
+    if (rounds == 0) Say("at");
     usleep(1000);  // Others want the processor, too.
   }
   Say("rounds " + std::to_string(rounds));
