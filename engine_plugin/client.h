@@ -127,6 +127,7 @@ class Client {
   absl::Status Die(absl::Status why);
   absl::Status Alive();                              // Takes in what has come, without waiting.
   absl::Status AliveLately();                        // The same, or it was done a moment ago.
+  absl::Status NotRevoked();                         // One load; else the client is dead.
   absl::Status TakeInOne(const Deadline& deadline);  // kDeadlineExceeded: nothing came.
   absl::Status WaitForRoom(const Deadline& deadline);
   // Takes in answers until that of `request` has come, and returns it.

@@ -47,6 +47,11 @@ absl::Status Client::Die(absl::Status why) {
   return dead_;
 }
 
+absl::Status Client::NotRevoked() {
+  const absl::Status revoked = link_->CheckRevoked();
+  return revoked.ok() ? absl::OkStatus() : Die(revoked);
+}
+
 absl::Status Client::Alive() {
   for (int i = 0; i < kAnswersPerCallMax; ++i) {
     const absl::Status taken = TakeInOne(Deadline::AfterUs(0));

@@ -47,6 +47,7 @@ absl::Status CheckNoFailedStep(size_t index, const Sequence& sequence) {
 absl::StatusOr<Step*> Client::BeginStep(uint32_t lane, StepResidency residency,
                                         absl::Span<const StepEntryRequest> entries) {
   KVP_CHECK_LT(lane, kLaneCount);
+  KVP_RETURN_IF_ERROR(NotRevoked());
   KVP_RETURN_IF_ERROR(message_free_ ? AliveLately() : Alive());
   if (residency == StepResidency::kResident) {
     if (Step* const again = BeginAgain(lane, entries); again != nullptr) return again;
@@ -161,7 +162,7 @@ absl::StatusOr<Step*> Client::BeginChecked(uint32_t lane, StepResidency residenc
 }
 
 absl::Status Client::WaitStep(Step* step, uint64_t timeout_us) {
-  if (is_undisturbed(step)) return absl::OkStatus();
+  if (is_undisturbed(step)) return NotRevoked();
   const Deadline deadline = Deadline::AfterUs(timeout_us);
   while (step->state() == StepState::kPending) {
     const absl::Status taken = TakeInOne(deadline);
@@ -172,6 +173,7 @@ absl::Status Client::WaitStep(Step* step, uint64_t timeout_us) {
     }
     KVP_RETURN_IF_ERROR(taken);
   }
+  KVP_RETURN_IF_ERROR(NotRevoked());
   if (step->state() == StepState::kFailed) return step->failure();
   return step->dropped_why();
 }
@@ -233,7 +235,8 @@ absl::Status Client::EndStep(Step* step, KeepOrDiscard keep_or_discard) {
         "step ", step->ticket().number, " of lane ", lane,
         " was ended before an older step of its lane; it is discarded when its turn comes"));
   }
-  const bool plain = keep_or_discard == KeepOrDiscard::kKeep && is_undisturbed(step);
+  const bool plain =
+      keep_or_discard == KeepOrDiscard::kKeep && is_undisturbed(step) && NotRevoked().ok();
   absl::Status ended;
   if (plain) {
     EndUndisturbed(step);
@@ -297,6 +300,7 @@ absl::Status Client::CancelPending(Step* step) {
 }
 
 absl::Status Client::EndReady(Step* step, KeepOrDiscard keep_or_discard) {
+  KVP_RETURN_IF_ERROR(NotRevoked());  // Behind the last read of its kernels.
   KVP_RETURN_IF_ERROR(dead_);
   absl::Status result;
   if (keep_or_discard == KeepOrDiscard::kKeep) {

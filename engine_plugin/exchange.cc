@@ -79,7 +79,10 @@ absl::Status Exchange::Flush() {
     if (absl::IsDeadlineExceeded(sent)) return absl::OkStatus();  // Full: a later flush goes on.
     KVP_RETURN_IF_ERROR(sent);
     if (next->urgent) --outbox_urgent_count_;
-    if (next->request != 0) ++sent_count_;
+    if (next->request != 0) {
+      ++sent_count_;
+      pending_.at(next->request).sent = true;
+    }
     outbox_.erase(next);
   }
   return absl::OkStatus();
@@ -110,6 +113,10 @@ absl::StatusOr<Arrival> Exchange::Decode() {
   if (found == pending_.end()) {
     return Unreadable(absl::InvalidArgumentError(
         absl::StrCat("an answer to request ", arrival.request, ", which waits for none")));
+  }
+  if (!found->second.sent) {
+    return Unreadable(absl::InvalidArgumentError(
+        absl::StrCat("an answer to request ", arrival.request, ", which was not sent yet")));
   }
   --sent_count_;
   arrival.pending = found->second;

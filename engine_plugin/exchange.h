@@ -64,6 +64,7 @@ struct Pending {
   bool unanswered = false;  // No answer is wanted: none comes, whatever happens.
   bool awaited = false;     // Somebody fetches the answer.
   bool abandoned = false;   // Whoever waited for it gave up.
+  bool sent = false;        // It has left the outbox.
 };
 
 struct Arrival {

@@ -24,7 +24,9 @@
  *                not wait for the daemon (truncate, name, suspend, close, prefetch, step end). What
  *                it answers is reported by the next call on the same sequence that can fail for it;
  *                that call then does nothing else. An error of a prefetch is reported by the next
- *                prefetch. After KVP_UNAVAILABLE every call on the client returns the same.
+ *                prefetch. After KVP_UNAVAILABLE, and after a
+ *                KVP_ABORTED because the client was revoked, every call on the client returns the
+ *                same: close it and open a new one. What came of steps that were open is void.
  *   Ownership    Handles are made by *_open / *_begin and freed by *_close / *_end, once. Pointers
  *                that a call hands out belong to the library; its comment says for how long.
  *   Threads      One client, with its sequences and steps, is used by one thread at a time. Several
@@ -66,7 +68,7 @@ enum {
   KVP_PERMISSION_DENIED = 7,   /* this user may not use this socket or namespace */
   KVP_RESOURCE_EXHAUSTED = 8,  /* no room for this now; end other steps, then retry */
   KVP_FAILED_PRECONDITION = 9, /* right call, wrong state */
-  KVP_ABORTED = 10,            /* the step was cancelled, or the lease of this client ended */
+  KVP_ABORTED = 10,            /* the step was cancelled, or this client was revoked */
   KVP_UNIMPLEMENTED = 12,      /* the daemon speaks another version, or does not do this yet */
   KVP_UNAVAILABLE = 14, /* the daemon cannot be reached; close the client and open a new one */
   KVP_DATA_LOSS = 15    /* some tokens are gone; kvp_seq_length says what is left */

@@ -114,7 +114,24 @@ absl::Status Link::MapFrames(const Geometry& geometry) {
   return absl::OkStatus();
 }
 
+Link::~Link() {
+  if (lanes_.data() != nullptr) lanes().left().store(1);
+}
+
+absl::Status Link::Revoked() {
+  return absl::AbortedError(
+      "the daemon has revoked this client: a step took longer than its lease, or an administrator "
+      "asked for it; discard what came of the steps that were open, close this client and open a "
+      "new one");
+}
+
+absl::Status Link::Explain(absl::Status status) const {
+  if (absl::IsUnavailable(status)) KVP_RETURN_IF_ERROR(CheckRevoked());
+  return status;
+}
+
 absl::Status Link::CheckAlive() const {
+  KVP_RETURN_IF_ERROR(CheckRevoked());
   if (page_table_.state() == PageTableState::kStopped) {
     return absl::UnavailableError(
         "the daemon was stopped; close this client, and open a new one when it is back");
@@ -127,7 +144,7 @@ absl::Status Link::CheckAlive() const {
 }
 
 absl::Status Link::Send(absl::Span<const uint8_t> bytes) {
-  return ring_.has_value() ? ring_->Send(bytes) : zmq_->Send(bytes, Deadline::AfterUs(0));
+  return Explain(ring_.has_value() ? ring_->Send(bytes) : zmq_->Send(bytes, Deadline::AfterUs(0)));
 }
 
 absl::Status Link::ReceiveOnce(const Deadline& deadline, MessageBytes& bytes) {
@@ -140,7 +157,7 @@ absl::Status Link::Receive(const Deadline& deadline, MessageBytes& bytes) {
     const Deadline slice =
         Deadline::AfterUs(std::min(kSliceUs, deadline.remaining_ns() / 1000 + 1));
     const absl::Status received = ReceiveOnce(deadline.passed() ? deadline : slice, bytes);
-    if (!absl::IsDeadlineExceeded(received)) return received;
+    if (!absl::IsDeadlineExceeded(received)) return Explain(received);
     KVP_RETURN_IF_ERROR(CheckAlive());
     if (deadline.passed()) return received;
     const uint64_t turned_ns = std::max(begin_ns, page_table_.heartbeat_ns());

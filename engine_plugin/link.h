@@ -8,8 +8,10 @@
 // or when it has not turned its loop for kHeartbeatLostNs although somebody waits for it. After
 // that every call is kUnavailable; what is mapped stays mapped, so kernels that run finish safely.
 //
-// Ownership: sockets and mappings; the destructor detaches. Thread-safety: one thread at a time.
-// Errors: kUnavailable the daemon is gone; Attach, whatever the daemon refuses with.
+// Ownership: sockets and mappings; the destructor detaches. REQUIRES: no kernel of this client runs
+// any more when it is destroyed. Thread-safety: one thread at a time.
+// Errors: kUnavailable the daemon is gone; kAborted it has revoked this client; Attach, whatever
+// the daemon refuses with.
 
 #ifndef KVPAGER_ENGINE_PLUGIN_LINK_H_
 #define KVPAGER_ENGINE_PLUGIN_LINK_H_
@@ -54,6 +56,7 @@ struct LinkOptions {
 class Link {
  public:
   static absl::StatusOr<std::unique_ptr<Link>> Attach(const LinkOptions& options);
+  ~Link();
 
   const PoolInfo& pool() const { return channel_.reply().pool; }
   const SessionToken& session() const { return channel_.reply().session; }
@@ -62,7 +65,12 @@ class Link {
   SharedLanes& lanes() const { return *reinterpret_cast<SharedLanes*>(lanes_.data()); }
   uint8_t* host() const { return host_.data(); }  // Read-only; null where there is none.
 
-  // kUnavailable if the daemon is known to be gone. One system call.
+  // kAborted if the daemon has revoked this client; ask behind the last read of a step. One load.
+  absl::Status CheckRevoked() const {
+    return lanes().revoked().load() == 0 ? absl::OkStatus() : Revoked();
+  }
+
+  // kAborted as above; kUnavailable if the daemon is known to be gone. One system call.
   absl::Status CheckAlive() const;
 
   // Never waits. kDeadlineExceeded: the queue is full and nothing was sent.
@@ -78,6 +86,9 @@ class Link {
   absl::Status Connect(const LinkOptions& options);
   absl::Status ConnectRing(const LinkOptions& options);
   absl::Status ReceiveOnce(const Deadline& deadline, MessageBytes& bytes);
+  static absl::Status Revoked();
+  // What `status` is when the daemon did it on purpose.
+  absl::Status Explain(absl::Status status) const;
 
   AttachClient channel_;
   PageTableReader page_table_;

@@ -8,13 +8,22 @@
 namespace kvpager::engine {
 namespace {
 
-// Blocks that the runs list, or kUnavailable if one of them cannot exist.
-absl::Status CheckRuns(absl::Span<const BlockRun> runs, uint32_t blocks_max) {
+// kUnavailable if the runs, behind `block_position` blocks, list one that cannot exist, or more
+// than the pool has: what they make us allocate is bounded by what it has mapped.
+absl::Status CheckRuns(uint32_t block_position, absl::Span<const BlockRun> runs,
+                       uint32_t blocks_max) {
+  uint64_t blocks = block_position;
   for (const BlockRun& run : runs) {
     if (uint64_t{run.block_first} + run.count > blocks_max) {
       return absl::UnavailableError(absl::StrCat(
           "the daemon named block ", uint64_t{run.block_first} + run.count - 1, " of a pool with ",
           blocks_max, " blocks; close this client and open a new one"));
+    }
+    blocks += run.count;
+    if (blocks > blocks_max) {
+      return absl::UnavailableError(
+          absl::StrCat("the daemon described a sequence of more blocks than the ", blocks_max,
+                       " of the pool; close this client and open a new one"));
     }
   }
   return absl::OkStatus();
@@ -30,7 +39,7 @@ absl::Status Sequence::ApplyRuns(uint32_t block_position, absl::Span<const Block
                      " of a sequence of which it had described ", blocks_->size(),
                      " blocks; close this client and open a new one"));
   }
-  if (absl::Status valid = CheckRuns(runs, blocks_max); !valid.ok()) return valid;
+  if (absl::Status valid = CheckRuns(block_position, runs, blocks_max); !valid.ok()) return valid;
   std::shared_ptr<BlockList> changed;
   if (blocks_.use_count() == 1) {
     changed = std::const_pointer_cast<BlockList>(std::move(blocks_));  // Nobody else looks at it.

@@ -58,6 +58,12 @@ class AttachPeer {
   // One descriptor per region of `reply`, in order (REQUIRES). They stay the caller's.
   absl::Status SendReply(const AttachReply& reply, absl::Span<const int> fds);
 
+  // The process has ended; false where there is no pidfd to tell.
+  bool Ended() const;
+  // Sends SIGKILL. kPermissionDenied: this process may not. kFailedPrecondition: it is this process
+  // itself, or there is no pidfd.
+  absl::Status Kill() const;
+
   // After the handshake: the connection has ended, or the peer said something, which it must not.
   bool HungUp() const;
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -200,6 +201,21 @@ absl::Status AttachPeer::SendReply(const AttachReply& reply, absl::Span<const in
     return absl::ResourceExhaustedError(text);
   }
   return absl::UnavailableError(text);
+}
+
+bool AttachPeer::Ended() const {
+  if (pid_fd_.is_none()) return false;
+  pollfd watch = {.fd = pid_fd_.get(), .events = POLLIN, .revents = 0};
+  return poll(&watch, 1, 0) > 0;
+}
+
+absl::Status AttachPeer::Kill() const {
+  if (pid_fd_.is_none()) return absl::FailedPreconditionError("the kernel gave no pidfd of it");
+  if (identity_.pid == getpid()) return absl::FailedPreconditionError("it is the daemon's own");
+  if (syscall(SYS_pidfd_send_signal, pid_fd_.get(), SIGKILL, nullptr, 0) == 0 || errno == ESRCH) {
+    return absl::OkStatus();
+  }
+  return absl::PermissionDeniedError(std::strerror(errno));
 }
 
 bool AttachPeer::HungUp() const {

@@ -66,6 +66,7 @@ constexpr BodyCheck kBodyChecks[] = {
     KVP_BODY(StatusRequest, "Status"),
     KVP_BODY(SequencesRequest, "Sequences"),
     KVP_BODY(ClientsRequest, "Clients"),
+    KVP_BODY(RevokeRequest, "Revoke"),
     KVP_BODY(Answer, "Answer"),
     KVP_BODY(StatusReply, "StatusReply"),
     KVP_BODY(SequencesReply, "SequencesReply"),

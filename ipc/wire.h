@@ -65,6 +65,7 @@ enum class MessageType : uint16_t {
   kPrefetch = 12,
   kEvict = 13,
   kAppended = 14,
+  kRevoke = 15,
   kStatus = 32,
   kSequences = 33,
   kClients = 34,
@@ -102,6 +103,7 @@ KVP_WIRE_TYPE(AppendedRequest, kAppended);
 KVP_WIRE_TYPE(StatusRequest, kStatus);
 KVP_WIRE_TYPE(SequencesRequest, kSequences);
 KVP_WIRE_TYPE(ClientsRequest, kClients);
+KVP_WIRE_TYPE(RevokeRequest, kRevoke);
 KVP_WIRE_TYPE(Answer, kAnswer);
 KVP_WIRE_TYPE(StatusReply, kStatusReply);
 KVP_WIRE_TYPE(SequencesReply, kSequencesReply);

@@ -189,6 +189,8 @@ absl::Status CheckValues(const wire::ClientsRequest&, const WireBounds&) {
   return absl::OkStatus();
 }
 
+absl::Status CheckValues(const wire::RevokeRequest&, const WireBounds&) { return absl::OkStatus(); }
+
 absl::Status CheckValues(const wire::Answer& body, const WireBounds&) {
   if (body.status() >= kStatusCodes) return Bad("status", body.status(), "0 to 16");
   KVP_RETURN_IF_ERROR(CheckBytes("reason", body.reason(), kReasonBytesMax));
@@ -235,6 +237,7 @@ absl::Status CheckValues(const wire::ClientsReply& body, const WireBounds&) {
   for (uint32_t i = 0; i < CountOf(body.clients()); ++i) {
     KVP_RETURN_IF_ERROR(names.Check("name", body.clients()->Get(i)->name()));
     KVP_RETURN_IF_ERROR(names.Check("namespace", body.clients()->Get(i)->name_space()));
+    KVP_RETURN_IF_ERROR(names.Check("state", body.clients()->Get(i)->state()));
   }
   return absl::OkStatus();
 }

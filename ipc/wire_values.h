@@ -45,6 +45,7 @@ absl::Status CheckValues(const wire::EvictRequest& body, const WireBounds& bound
 absl::Status CheckValues(const wire::StatusRequest& body, const WireBounds& bounds);
 absl::Status CheckValues(const wire::SequencesRequest& body, const WireBounds& bounds);
 absl::Status CheckValues(const wire::ClientsRequest& body, const WireBounds& bounds);
+absl::Status CheckValues(const wire::RevokeRequest& body, const WireBounds& bounds);
 absl::Status CheckValues(const wire::Answer& body, const WireBounds& bounds);
 absl::Status CheckValues(const wire::StatusReply& body, const WireBounds& bounds);
 absl::Status CheckValues(const wire::SequencesReply& body, const WireBounds& bounds);

@@ -33,6 +33,7 @@ bool ReplaceTail(CoreState& s, Sequence& sequence, EntryState& entry, uint32_t p
   if (fresh.is_none()) return false;
   s.blocks.AddReference(fresh);
   s.blocks.block(fresh).unseen = WritesUnseen(s, sequence);
+  s.blocks.block(fresh).writer = sequence.client;
   s.sequences.Replace(sequence, position, fresh);
   entry.tail_source = tail;  // With the reference that the sequence had.
   entry.tail_target = fresh;
@@ -46,6 +47,7 @@ bool Grow(CoreState& s, Sequence& sequence) {
   if (fresh.is_none()) return false;
   s.blocks.AddReference(fresh);
   s.blocks.block(fresh).unseen = WritesUnseen(s, sequence);
+  s.blocks.block(fresh).writer = sequence.client;
   if (s.sequences.PushBack(sequence, fresh)) return true;
   DropReference(s, fresh);
   return false;

@@ -29,6 +29,7 @@ BlockTable::BlockTable(const Limits& limits)
       frame_namespaces_(limits.frames_max[TierIndex(Tier::kHbm)]),
       unseen_readers_(limits.namespaces_max, 0),
       limbo_(limits.frames_max[TierIndex(Tier::kHbm)], limits.clients_max),
+      quarantine_(limits.frames_max[TierIndex(Tier::kHbm)], limits.clients_max),
       rows_(limits.blocks_max),
       hbm_frames_(limits.frames_max[TierIndex(Tier::kHbm)]),
       host_frames_(limits.frames_max[TierIndex(Tier::kHost)]),
@@ -75,6 +76,7 @@ void BlockTable::Seal(BlockIndex index) {
   Block& sealed = block(index);
   KVP_CHECK_EQ(sealed.write_pins, 0);
   Advance(sealed, BlockEvent::kSeal);
+  sealed.writer = ClientId{};
   open_pages_host_ -= sealed.pages_in[TierIndex(Tier::kHost)];
   RefreshStocks(index);
 }
@@ -193,10 +195,22 @@ void BlockTable::LetGoOfFrame(const Block& row, Tier tier, FrameIndex frame, boo
   const bool unseen = tier == Tier::kHbm && was_readable &&
                       (row.references > 0 || row.cut_unseen) &&
                       unseen_readers_[row.name_space.value] > 0;
+  // A frame that is still being filled is nobody's to write: no step was told of it.
+  const ClientId writer = tier == Tier::kHbm && was_readable ? row.writer : ClientId{};
   if (unseen) {
-    limbo_.Add(frame, row.name_space);
+    limbo_.Add(frame, row.name_space, writer);
+  } else if (tier == Tier::kHbm) {
+    GiveFrame(frame, writer);
   } else {
     frames(tier).Give(frame.value);
+  }
+}
+
+void BlockTable::GiveFrame(FrameIndex frame, ClientId writer) {
+  if (quarantine_.keeps(writer)) {
+    quarantine_.Add(writer, frame);
+  } else {
+    frames(Tier::kHbm).Give(frame.value);
   }
 }
 

@@ -24,6 +24,7 @@
 #include "memmgr/core/limits.h"
 #include "memmgr/core/page_state.h"
 #include "memmgr/core/policy.h"
+#include "memmgr/core/quarantine.h"
 
 namespace kvpager {
 
@@ -99,6 +100,11 @@ class BlockTable {
   // Frames that a step may still read of which nobody told the core.
   Limbo& limbo() { return limbo_; }
   const Limbo& limbo() const { return limbo_; }
+  // Frames that revoked engines could write.
+  Quarantine& quarantine() { return quarantine_; }
+  const Quarantine& quarantine() const { return quarantine_; }
+  // An HBM frame that nobody reads any more; `writer`, if any, could write it.
+  void GiveFrame(FrameIndex frame, ClientId writer);
   // Engines of the namespace that run such steps.
   void CountUnseenReaders(NamespaceId name, int change) {
     unseen_readers_[name.value] += static_cast<uint32_t>(change);
@@ -139,6 +145,7 @@ class BlockTable {
   std::vector<NamespaceId> frame_namespaces_;
   std::vector<uint32_t> unseen_readers_;  // By namespace.
   Limbo limbo_;
+  Quarantine quarantine_;
   FreeMap rows_;
   FreeMap hbm_frames_;
   FreeMap host_frames_;

@@ -61,6 +61,11 @@ struct AttachCommand {
 // by kClientReleased when all of it is done.
 struct GoneCommand {};
 
+// The engine is taken for gone, but its process may live on and run kernels: its steps have ended,
+// its unnamed blocks are free to go, except that HBM frames which it could write are kept until
+// Gone says that the process is gone too. Answered by kClientRevoked when all of it is done.
+struct RevokeCommand {};
+
 // A sequence that starts with the longest known prefix of `keys`.
 struct OpenCommand {
   absl::Span<const BlockKey> keys;
@@ -164,10 +169,10 @@ struct EvictCommand {
 struct Command {
   ClientId client;       // None: an administrator, who may use Prefetch and Evict only.
   uint64_t request = 0;  // 0: no answer wanted.
-  std::variant<AttachCommand, GoneCommand, OpenCommand, ExtendCommand, ForkCommand, TruncateCommand,
-               NameCommand, SuspendCommand, ResumeCommand, CloseCommand, AppendedCommand,
-               UsedCommand, StepBeginCommand, StepEndCommand, StepCancelCommand, PrefetchCommand,
-               EvictCommand>
+  std::variant<AttachCommand, GoneCommand, RevokeCommand, OpenCommand, ExtendCommand, ForkCommand,
+               TruncateCommand, NameCommand, SuspendCommand, ResumeCommand, CloseCommand,
+               AppendedCommand, UsedCommand, StepBeginCommand, StepEndCommand, StepCancelCommand,
+               PrefetchCommand, EvictCommand>
       body;
 };
 

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "memmgr/base/check.h"
 #include "memmgr/core/background.h"
+#include "memmgr/core/client_info.h"
 #include "memmgr/core/collector.h"
 #include "memmgr/core/planner.h"
 #include "memmgr/core/sequences.h"
@@ -73,6 +74,7 @@ struct Dispatch {
 
   void operator()(const AttachCommand& body) const { Attach(s, command, body); }
   void operator()(const GoneCommand&) const { Gone(s, command); }
+  void operator()(const RevokeCommand&) const { Revoke(s, command); }
   void operator()(const OpenCommand& body) const { OpenSequence(s, command, body); }
   void operator()(const ExtendCommand& body) const { ExtendSequence(s, command, body); }
   void operator()(const ForkCommand&) const { ChangeSequence(s, command); }
@@ -99,6 +101,7 @@ bool MayCommand(const CoreState& s, const Command& command) {
   if (std::holds_alternative<AttachCommand>(command.body)) return true;
   if (command.client.value >= s.clients.size()) return false;
   const Client& client = s.clients[command.client.value];
+  if (std::holds_alternative<GoneCommand>(command.body)) return client.attached;
   return client.attached && !client.gone;
 }
 
@@ -191,7 +194,7 @@ void Core::PassLimbo(Instant now, Effects& effects) {
   Limbo& limbo = s.blocks.limbo();
   limbo.Stamp(s.lane_users, now);
   limbo.Release(s.lane_users,
-                [&s](FrameIndex frame) { s.blocks.frames(Tier::kHbm).Give(frame.value); });
+                [&s](FrameIndex frame, ClientId writer) { s.blocks.GiveFrame(frame, writer); });
   RunToFixedPoint(s);
 }
 
@@ -202,6 +205,7 @@ void Core::Tick(Instant now, Effects& effects) {
 
 bool Core::has_unstamped_frames() const { return state_->blocks.limbo().unstamped(); }
 uint32_t Core::limbo_frames() const { return state_->blocks.limbo().count(); }
+uint32_t Core::quarantined_frames() const { return state_->blocks.quarantine().count(); }
 bool Core::wants_lanes() const {
   return state_->blocks.limbo().count() > 0 || state_->deferred_first != kNoSlot;
 }
@@ -221,6 +225,9 @@ const Limits& Core::limits() const { return state_->limits; }
 const CoreMetrics& Core::metrics() const { return state_->metrics; }
 uint32_t Core::sequences_open() const { return state_->sequences.open_count(); }
 uint32_t Core::steps_open() const { return state_->steps.open_count(); }
+uint32_t Core::blocks_known() const {
+  return state_->limits.blocks_max - state_->blocks.rows_free();
+}
 uint32_t Core::operations_in_flight() const { return state_->operations.in_flight_total(); }
 void Core::Verify() const { VerifyAll(*state_); }
 
@@ -238,6 +245,9 @@ TierInfo Core::tier_info(Tier tier) const {
   info.pages_clean = blocks.clean_pages(tier);
   return info;
 }
+
+StepsInfo Core::steps_of(ClientId client) const { return StepsOf(*state_, client); }
+HoldingsInfo Core::holdings_of(ClientId client) const { return HoldingsOf(*state_, client); }
 
 SequenceInfo Core::sequence_info(uint32_t slot_first) const {
   const CoreState& s = *state_;

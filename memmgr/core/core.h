@@ -64,6 +64,20 @@ struct TierInfo {
   uint64_t blocks = 0;  // With a copy here.
 };
 
+// Steps of one client: what it waits for, and what it holds and has not ended.
+struct StepsInfo {
+  uint32_t waiting = 0;  // For the core; nothing of them is the client's yet.
+  uint32_t ready = 0;
+  std::array<uint64_t, kLanesMax> ready_oldest{};  // Number of the oldest in each lane; 0: none.
+};
+
+// What others cannot have because of one client.
+struct HoldingsInfo {
+  uint64_t pages_pinned = 0;        // Counted once per step.
+  uint64_t frames_limbo = 0;        // That wait for its lanes, alone or among others.
+  uint64_t frames_quarantined = 0;  // It was revoked, and may still write them.
+};
+
 class Core {
  public:
   // Allocates everything the core will ever use. Fails only if the limits contradict each other.
@@ -88,7 +102,8 @@ class Core {
   void NoteLanes(ClientId client, const LaneCounters& lanes);
   void PassLimbo(Instant now, Effects& effects);
   bool has_unstamped_frames() const;
-  uint32_t limbo_frames() const;  // Withdrawn, and perhaps still read.
+  uint32_t limbo_frames() const;        // Withdrawn, and perhaps still read.
+  uint32_t quarantined_frames() const;  // Kept from everybody until a revoked engine is gone.
   bool wants_lanes() const;
   bool wants_lanes_soon() const;  // A step waits for frames in limbo.
 
@@ -102,13 +117,18 @@ class Core {
   const CoreMetrics& metrics() const;
   TierInfo tier_info(Tier tier) const;
   uint32_t sequences_open() const;
-  uint32_t steps_open() const;  // Waiting or ready.
+  uint32_t steps_open() const;    // Waiting or ready.
+  uint32_t blocks_known() const;  // With a row: every block that has a copy, or is about to.
   uint32_t operations_in_flight() const;
 
   // Sequences in slot order, starting with the first at or after slot `slot_first`; nullopt-like
   // (sequence none) behind the last. For administrators: O(blocks of the sequence).
   SequenceInfo sequence_info(uint32_t slot_first) const;
   SequenceId sequence_in_slot(uint32_t slot) const;  // None: no open one.
+  // O(steps_max) if the client has steps.
+  StepsInfo steps_of(ClientId client) const;
+  // For administrators: O(pages of its steps + frames in limbo).
+  HoldingsInfo holdings_of(ClientId client) const;
   static uint32_t SlotOf(SequenceId sequence) { return static_cast<uint32_t>(sequence.value); }
 
   // CHECKs every invariant of every table. O(pages + frames); for tests, the simulator and debug.

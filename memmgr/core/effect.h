@@ -106,7 +106,13 @@ struct SequenceUpdate {
 };
 
 // Which kind of answer, so that a reader need not know the request.
-enum class ReplyKind : uint8_t { kAnswer, kStepReady, kLossNotice, kClientReleased };
+enum class ReplyKind : uint8_t {
+  kAnswer,
+  kStepReady,
+  kLossNotice,
+  kClientReleased,
+  kClientRevoked
+};
 
 // Answers an engine. `status` is a canonical code. An answer other than kOk means that nothing
 // changed, with one exception: kDataLoss, after which each sequence in the updates has been
@@ -116,6 +122,8 @@ enum class ReplyKind : uint8_t { kAnswer, kStepReady, kLossNotice, kClientReleas
 //                    step is over: nothing of it is pinned, its appended tokens are gone.
 //   kLossNotice      request 0: a sequence that no step is reading was cut.
 //   kClientReleased  request 0: everything of a gone client is released; its slot may be reused.
+//   kClientRevoked   request 0: of a revoked client only what it could write is left, in quarantine
+//                    until it is gone. Left out if it is gone by then.
 struct Reply {
   ClientId client;
   uint64_t request = 0;

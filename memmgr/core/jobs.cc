@@ -144,12 +144,12 @@ JobResult RunGone(CoreState& s, const Job& job) {
     QueueClose(s, s.sequences.id_of(slot), job.client, 0);
   }
   if (client.sequences > 0) return JobResult::kLater;
-  LaneUser& user = s.lane_users[job.client.value];
-  if (user.message_free) s.blocks.CountUnseenReaders(user.name_space, -1);
-  user = LaneUser{};
-  s.blocks.limbo().Forget(job.client);
-  client = Client{};
-  s.Notify(job.client, ReplyKind::kClientReleased);
+  if (client.revoked) {
+    client.taken_apart = true;
+    s.Notify(job.client, ReplyKind::kClientRevoked);
+  } else {
+    FreeClient(s, job.client);
+  }
   return JobResult::kDone;
 }
 

@@ -9,12 +9,13 @@
 namespace kvpager {
 
 Limbo::Limbo(uint32_t frames_max, uint32_t clients_max)
-    : next_(frames_max, kNone), name_spaces_(frames_max) {
+    : next_(frames_max, kNone), name_spaces_(frames_max), writers_(frames_max) {
   for (Batch& batch : batches_) batch.stamps.resize(clients_max);
 }
 
-void Limbo::Add(FrameIndex frame, NamespaceId name_space) {
+void Limbo::Add(FrameIndex frame, NamespaceId name_space, ClientId writer) {
   name_spaces_[frame.value] = name_space;
+  writers_[frame.value] = writer;
   Append(unstamped_, frame.value);
   ++count_;
 }
@@ -61,12 +62,30 @@ bool Limbo::Blocked(const Batch& batch, const std::vector<LaneUser>& users,
                     NamespaceId name_space) const {
   for (size_t i = 0; i < users.size(); ++i) {
     const LaneUser& user = users[i];
-    if (!user.message_free || user.name_space != name_space) continue;
-    for (uint32_t lane = 0; lane < kLanesMax; ++lane) {
-      if (user.lanes.done[lane] < batch.stamps[i][lane]) return true;
-    }
+    if (user.name_space == name_space && BlockedBy(user, batch.stamps[i])) return true;
   }
   return false;
+}
+
+bool Limbo::BlockedBy(const LaneUser& user, const std::array<uint64_t, kLanesMax>& stamps) {
+  if (!user.message_free) return false;
+  for (uint32_t lane = 0; lane < kLanesMax; ++lane) {
+    if (user.lanes.done[lane] < stamps[lane]) return true;
+  }
+  return false;
+}
+
+uint32_t Limbo::CountHeldBy(ClientId client, const std::vector<LaneUser>& users) const {
+  const LaneUser& user = users[client.value];
+  uint32_t held = 0;
+  for (uint32_t i = 0; i < batch_count_; ++i) {
+    const Batch& batch = batches_[(batch_first_ + i) % kBatchesMax];
+    if (!BlockedBy(user, batch.stamps[client.value])) continue;
+    for (uint32_t frame = batch.frames.first; frame != kNone; frame = next_[frame]) {
+      held += name_spaces_[frame] == user.name_space ? 1 : 0;
+    }
+  }
+  return held;
 }
 
 }  // namespace kvpager

@@ -42,16 +42,20 @@ class Limbo {
  public:
   Limbo(uint32_t frames_max, uint32_t clients_max);
 
-  // The frame's word has been withdrawn by the input at hand. REQUIRES: it is not in limbo.
-  void Add(FrameIndex frame, NamespaceId name_space);
+  // The frame's word has been withdrawn by the input at hand; `writer`, if any, could write it.
+  // REQUIRES: it is not in limbo.
+  void Add(FrameIndex frame, NamespaceId name_space, ClientId writer);
   // The samples in `users`, by client slot, were taken after all withdrawals so far.
   void Stamp(const std::vector<LaneUser>& users, Instant now);
   // The slot's engine is gone, or a new one begins: nobody waits for the old one any more.
   void Forget(ClientId client);
 
-  // Calls `free(frame)` for each frame that has passed; true if there was one.
+  // Calls `free(frame, writer)` for each frame that has passed; true if there was one.
   template <typename Free>
   bool Release(const std::vector<LaneUser>& users, Free free);
+
+  // Frames that wait for a lane of this client, alone or among others. O(frames in limbo)
+  uint32_t CountHeldBy(ClientId client, const std::vector<LaneUser>& users) const;
 
   bool unstamped() const { return unstamped_.first != kNone; }
   uint32_t count() const { return count_; }
@@ -78,9 +82,11 @@ class Limbo {
   void Append(Chain& chain, uint32_t frame);
   bool Blocked(const Batch& batch, const std::vector<LaneUser>& users,
                NamespaceId name_space) const;
+  static bool BlockedBy(const LaneUser& user, const std::array<uint64_t, kLanesMax>& stamps);
 
   std::vector<uint32_t> next_;            // By frame.
   std::vector<NamespaceId> name_spaces_;  // By frame.
+  std::vector<ClientId> writers_;         // By frame.
   Chain unstamped_;
   std::array<Batch, kBatchesMax> batches_;  // A ring, oldest first.
   uint32_t batch_first_ = 0;
@@ -102,7 +108,7 @@ bool Limbo::Release(const std::vector<LaneUser>& users, Free free) {
         --count_;
         --batch.count;
         any = true;
-        free(FrameIndex{frame});
+        free(FrameIndex{frame}, writers_[frame]);
       }
       frame = next;
     }

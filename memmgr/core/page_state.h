@@ -138,8 +138,9 @@ struct Block {
   uint32_t row_version = 0;     // Grows with every use of this row.
   FrameIndex nvme_first;        // First frame of its run; none: no run.
   NamespaceId name_space;
-  uint32_t references = 0;                         // Places in sequences that hold it.
-  uint32_t children = 0;                           // Blocks whose parent it is.
+  ClientId writer;          // Whose steps may write it while it is open; none once it is sealed.
+  uint32_t references = 0;  // Places in sequences that hold it.
+  uint32_t children = 0;    // Blocks whose parent it is.
   std::array<uint32_t, kTierCount> children_in{};  // Those with a page in the tier.
   std::array<uint32_t, kTierCount> pages_in{};     // Pages with a copy that is not absent.
   uint32_t pages_valid_nvme = 0;

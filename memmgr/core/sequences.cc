@@ -99,6 +99,18 @@ Sequence* FindOwn(CoreState& s, const Command& command, SequenceId id) {
 
 // ---- Clients
 
+namespace {
+
+// Frames wait for its lanes no more.
+void StopWaitingFor(CoreState& s, ClientId client) {
+  LaneUser& user = s.lane_users[client.value];
+  if (user.message_free) s.blocks.CountUnseenReaders(user.name_space, -1);
+  user = LaneUser{};
+  s.blocks.limbo().Forget(client);
+}
+
+}  // namespace
+
 void Attach(CoreState& s, const Command& command, const AttachCommand& body) {
   KVP_CHECK_LT(command.client.value, s.clients.size());
   KVP_CHECK_LT(body.name_space.value, s.limits.namespaces_max);
@@ -116,9 +128,34 @@ void Attach(CoreState& s, const Command& command, const AttachCommand& body) {
 void Gone(CoreState& s, const Command& command) {
   Client& client = s.client(command.client);
   KVP_CHECK(client.attached);
+  if (client.revoked) {
+    // Nobody writes any more: what is still to be let go of is free at once.
+    client.revoked = false;
+    s.blocks.quarantine().End(
+        command.client, [&s](FrameIndex frame) { s.blocks.frames(Tier::kHbm).Give(frame.value); });
+    if (client.taken_apart) FreeClient(s, command.client);
+    s.progress = true;
+    return;
+  }
   if (client.gone) return;
   client.gone = true;
   s.PushJob({.kind = JobKind::kGone, .client = command.client});
+}
+
+// What it reads may be reused at once: whoever was revoked is told so before he may use what he
+// has read.
+void Revoke(CoreState& s, const Command& command) {
+  Client& client = s.client(command.client);
+  client.gone = client.revoked = true;
+  s.blocks.quarantine().Begin(command.client);
+  StopWaitingFor(s, command.client);
+  s.PushJob({.kind = JobKind::kGone, .client = command.client});
+}
+
+void FreeClient(CoreState& s, ClientId client) {
+  StopWaitingFor(s, client);
+  s.client(client) = Client{};
+  s.Notify(client, ReplyKind::kClientReleased);
 }
 
 // ---- Opening

@@ -13,6 +13,9 @@ namespace kvpager {
 
 void Attach(CoreState& state, const Command& command, const AttachCommand& body);
 void Gone(CoreState& state, const Command& command);
+void Revoke(CoreState& state, const Command& command);
+// REQUIRES: nothing of the client is left but its row.
+void FreeClient(CoreState& state, ClientId client);
 void OpenSequence(CoreState& state, const Command& command, const OpenCommand& body);
 void ExtendSequence(CoreState& state, const Command& command, const ExtendCommand& body);
 

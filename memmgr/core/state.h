@@ -39,7 +39,9 @@ inline constexpr uint32_t kDeferredKeysMax = 256;
 
 struct Client {
   bool attached = false;
-  bool gone = false;  // Being taken apart.
+  bool gone = false;         // Being taken apart.
+  bool revoked = false;      // ... although its process may live on.
+  bool taken_apart = false;  // A revoked one: only its quarantine is left.
   NamespaceId name_space;
   std::array<uint64_t, kLanesMax> begun{};  // Newest step number of each lane.
   uint32_t unready_first = kNoSlot;         // Its waiting and collecting steps, oldest first.

@@ -205,6 +205,8 @@ bool RunEndStep(CoreState& s, uint32_t slot) {
 }
 
 void SealAccepted(CoreState& s, Sequence& sequence, uint32_t position_first) {
+  // A revoked engine may still write what its steps wrote.
+  if (!sequence.client.is_none() && s.client(sequence.client).revoked) return;
   SequenceTable::Walk walk(s.sequences, sequence, std::min(position_first, sequence.blocks));
   for (; walk.valid(); walk.Next()) {
     if ((uint64_t{walk.position()} + 1) * s.limits.page_tokens > sequence.accepted_tokens) return;

@@ -251,8 +251,9 @@ void VerifyAll(const CoreState& s) {
   }
   for (Tier tier : {Tier::kHbm, Tier::kHost}) {
     const FreeMap& frames = s.blocks.frames(tier);
-    const uint32_t limbo = tier == Tier::kHbm ? s.blocks.limbo().count() : 0;
-    KVP_CHECK_EQ(totals.frames[TierIndex(tier)] + limbo + frames.free_count(), frames.size());
+    const uint32_t waiting =
+        tier == Tier::kHbm ? s.blocks.limbo().count() + s.blocks.quarantine().count() : 0;
+    KVP_CHECK_EQ(totals.frames[TierIndex(tier)] + waiting + frames.free_count(), frames.size());
     KVP_CHECK_EQ(totals.clean[TierIndex(tier)], s.blocks.clean_pages(tier));
   }
   for (Tier tier : kTiers) {

@@ -140,6 +140,24 @@ std::vector<uint32_t> SequencesPerClient(const AdminView& view, uint32_t clients
   return counts;
 }
 
+const char* StateName(const Session& session) {
+  switch (session.state) {
+    case Session::State::kFree:
+      break;
+    case Session::State::kAttached:
+      return session.overdue ? "overdue" : "attached";
+    case Session::State::kHungUp:
+      return "hung up";
+    case Session::State::kCutOff:
+      return "cut off";
+    case Session::State::kRevoked:
+      return "revoked";
+    case Session::State::kLeaving:
+      return "leaving";
+  }
+  return "free";
+}
+
 absl::Status EncodeClients(const AdminQuery& query, const AdminView& view, Server& server,
                            MessageBytes& message) {
   SessionTable& sessions = server.sessions();
@@ -149,12 +167,18 @@ absl::Status EncodeClients(const AdminQuery& query, const AdminView& view, Serve
   for (uint32_t i = 0; i < sessions.size(); ++i) {
     const Session& session = sessions.at(i);
     if (session.admin || session.state == Session::State::kFree) continue;
+    const StepsInfo steps =
+        view.pool == nullptr ? StepsInfo{} : view.pool->core().steps_of(session.client());
+    const HoldingsInfo holdings =
+        view.pool == nullptr ? HoldingsInfo{} : view.pool->core().holdings_of(session.client());
     clients.push_back(wire::CreateClientStatusDirect(
         builder, i, static_cast<uint32_t>(session.identity.pid),
         static_cast<uint32_t>(session.identity.uid), session.engine_name.c_str(),
         view.namespaces.NameOf(session.name_space).c_str(), sequences[i],
-        static_cast<uint32_t>(session.steps.size()), session.requests,
-        (view.now.ns - session.attached_at.ns) / 1000));
+        steps.waiting + steps.ready, session.requests,
+        (view.now.ns - session.attached_at.ns) / 1000, StateName(session),
+        session.held_steps.age_ns(view.lease_clock_ns) / 1000, holdings.pages_pinned,
+        holdings.frames_limbo, holdings.frames_quarantined));
   }
   const auto reply = wire::CreateClientsReplyDirect(builder, &clients);
   return EncodeMessage<wire::ClientsReply>(query.message.header().request, query.session->token,

@@ -30,6 +30,7 @@ struct AdminView {
   const Reception& reception;
   Instant started_at;
   Instant now;
+  uint64_t lease_clock_ns = 0;  // Ages of held steps are of this clock.
 };
 
 void AnswerQuery(const AdminQuery& query, const AdminView& view, Server& server);

@@ -171,6 +171,7 @@ void ReadLimits(ValueReader& reader, Config& config) {
   config.pool.steps_max = static_cast<uint32_t>(reader.Number(Key::kLimitsSteps, 1, 1 << 16));
   config.requests_per_client_max =
       static_cast<uint32_t>(reader.Number(Key::kLimitsRequests, 1, 900));
+  config.step_lease_s = static_cast<uint32_t>(reader.Number(Key::kLimitsStepLease, 0, 86400));
 }
 
 void ReadRing(ValueReader& reader, Config& config) {

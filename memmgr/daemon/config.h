@@ -107,6 +107,7 @@ struct Config {
   uint32_t requests_per_client_max = 256;
   bool ring_enabled = true;
   uint32_t ring_spin_us = 0;
+  uint32_t step_lease_s = 60;  // 0: never ends.
 
   std::string log_level;
   LogFormat log_format = LogFormat::kAuto;

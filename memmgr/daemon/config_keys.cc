@@ -75,6 +75,8 @@ constexpr std::array<KeyInfo, kKeyCount> kKeys = {{
     {Key::kLimitsSteps, "limits.steps", "1024", kNumber, "Steps waiting or running at once."},
     {Key::kLimitsRequests, "limits.requests", "256", kNumber,
      "Unanswered requests of one engine; one more is RESOURCE_EXHAUSTED."},
+    {Key::kLimitsStepLease, "limits.step_lease", "60", kNumber,
+     "Seconds that an engine may be inside one step before it is revoked; 0: any."},
     {Key::kLogLevel, "log.level", "info", kString, "debug, info, warning, error, off."},
     {Key::kLogFormat, "log.format", "auto", kString,
      "text, json, or auto: text on a terminal, else json."},

@@ -50,6 +50,7 @@ enum class Key : size_t {
   kLimitsSequences,
   kLimitsSteps,
   kLimitsRequests,
+  kLimitsStepLease,
   kLogLevel,
   kLogFormat,
 };

@@ -90,7 +90,9 @@ std::vector<NamedCounter> PoolCounters(Pool& pool) {
   out.push_back({"restored_scanned", restored.scanned});
   out.push_back({"restored_repaired", restored.repaired});
   out.push_back({"restored_torn_runs", restored.torn_runs});
+  out.push_back({"blocks_known", pool.core().blocks_known()});
   out.push_back({"limbo_frames", pool.core().limbo_frames()});
+  out.push_back({"quarantined_frames", pool.core().quarantined_frames()});
   out.push_back({"operations_in_flight", pool.core().operations_in_flight()});
   return out;
 }
@@ -107,6 +109,8 @@ std::vector<NamedCounter> ServerCounters(const RequestCounts& counts) {
   out.push_back({"requests_refused_arguments", counts.refused_arguments});
   out.push_back({"requests_refused_in_flight", counts.refused_in_flight});
   out.push_back({"engines_cut_off", counts.cut_off});
+  out.push_back({"engines_overdue", counts.overdue});
+  out.push_back({"engines_revoked", counts.revoked});
   out.push_back({"answers_sent", counts.answers});
   out.push_back({"answers_lost", counts.answers_lost});
   out.push_back({"ring_messages", counts.ring_messages});

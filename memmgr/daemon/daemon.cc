@@ -78,6 +78,7 @@ void Daemon::Turn(Instant now) {
   ServeAttaches(now);
   PollRequests(now);
   if (pool_ == nullptr) return;
+  CheckLeases(now);
   TickIfDue(now);
   router_->Flush();
   pool_->page_table().Heartbeat(now.ns);
@@ -102,14 +103,18 @@ void Daemon::PollRequests(Instant now) {
   while (std::optional<Request> request = server_->NextRequest(now)) {
     if (const auto* command = std::get_if<Command>(&*request)) {
       Step(now, *command);
+    } else if (const auto& query = std::get<AdminQuery>(*request);
+               query.message.type() == MessageType::kRevoke) {
+      RevokeByAdmin(query, now);
     } else {
       const AdminView view{.config = config_,
                            .namespaces = namespaces_,
                            .pool = pool_.get(),
                            .reception = *reception_,
                            .started_at = started_at_,
-                           .now = now};
-      AnswerQuery(std::get<AdminQuery>(*request), view, *server_);
+                           .now = now,
+                           .lease_clock_ns = lease_clock_.now_ns()};
+      AnswerQuery(query, view, *server_);
     }
   }
 }
@@ -158,9 +163,7 @@ void Daemon::Dispatch(absl::Span<const WakeEvent> events, Instant now) {
         reception_->OnNewcomer(event.index);
         break;
       case WakeKind::kSession:
-        if (const std::optional<ClientId> gone = server_->OnSession(event.index)) {
-          Step(now, {.client = *gone, .request = 0, .body = GoneCommand{}});
-        }
+        OnSession(event.index, now);
         break;
       case WakeKind::kDoorbell:
         server_->OnDoorbell(event.index);

@@ -9,9 +9,11 @@
 #ifndef KVPAGER_MEMMGR_DAEMON_DAEMON_H_
 #define KVPAGER_MEMMGR_DAEMON_DAEMON_H_
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -20,6 +22,7 @@
 #include "memmgr/core/core.h"
 #include "memmgr/daemon/config.h"
 #include "memmgr/daemon/data_directory.h"
+#include "memmgr/daemon/leases.h"
 #include "memmgr/daemon/namespaces.h"
 #include "memmgr/daemon/pool.h"
 #include "memmgr/daemon/reception.h"
@@ -67,6 +70,15 @@ class Daemon {
   void PollTouched(Instant now);
   uint64_t LanesSleepNs() const;
 
+  // daemon_leases.cc: engines that go, and engines that do not.
+  void OnSession(uint32_t index, Instant now);
+  bool MayStillRun(const Session& session) const;
+  std::array<uint64_t, kLanesMax> RunningSteps(const Session& session) const;
+  void CheckLeases(Instant now);
+  void CheckLease(Session& session, uint64_t clock_ns, Instant now);
+  void Revoke(Session& session, const std::string& why, Instant now);
+  void RevokeByAdmin(const AdminQuery& query, Instant now);
+
   Config config_;
   Waiter waiter_;
   DataDirectory directory_;
@@ -80,6 +92,8 @@ class Daemon {
   std::vector<Completion> completions_;
   Instant started_at_;
   Instant touched_polled_at_;
+  Instant leases_checked_at_;
+  LeaseClock lease_clock_;
   bool stopping_ = false;
 };
 

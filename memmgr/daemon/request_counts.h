@@ -20,6 +20,8 @@ struct RequestCounts {
   uint64_t refused_arguments = 0;                 // Decoded, but refused before the core saw them.
   uint64_t refused_in_flight = 0;                 // Above limits.requests.
   uint64_t cut_off = 0;                           // Engines.
+  uint64_t overdue = 0;                           // Found inside a step for half a lease.
+  uint64_t revoked = 0;                           // By lease or by an administrator.
   uint64_t answers = 0;
   uint64_t answers_lost = 0;   // Their reader had gone, or stopped reading.
   uint64_t ring_messages = 0;  // Received through rings.

@@ -50,7 +50,7 @@ absl::StatusOr<Tier> TierFrom(uint32_t value, Tier first, const char* allowed) {
 
 bool IsAdminQuery(MessageType type) {
   return type == MessageType::kStatus || type == MessageType::kSequences ||
-         type == MessageType::kClients;
+         type == MessageType::kClients || type == MessageType::kRevoke;
 }
 
 RequestDecoder::RequestDecoder(const DecodeBounds& bounds) : bounds_(bounds) {

@@ -1,6 +1,5 @@
 #include "memmgr/daemon/server.h"
 
-#include <poll.h>
 #include <sys/socket.h>
 
 #include <cstdint>
@@ -34,12 +33,6 @@ void Note(const Session& session, const char* event) {
   session.admin ? LogDebug(line) : LogInfo(line);
 }
 
-bool ProcessEnded(int pid_fd) {
-  if (pid_fd < 0) return false;
-  pollfd entry{pid_fd, POLLIN, 0};
-  return poll(&entry, 1, 0) > 0;
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(const Config& config,
@@ -66,7 +59,7 @@ Server::Server(const Config& config, std::unique_ptr<ZmqServer> zmq, Waiter* wai
 
 Server::~Server() {
   for (uint32_t i = 0; i < sessions_.size(); ++i) {
-    if (sessions_.at(i).connection.has_value()) Leave(sessions_.at(i));
+    if (sessions_.at(i).connection.has_value()) StopWatching(sessions_.at(i));
   }
   waiter_->Remove(zmq_->fd());
 }
@@ -181,18 +174,7 @@ std::optional<Request> Server::Decode(Session& session, const MessageView& messa
   }
   if (session.admin) command->request = AdminRequestOf(session, request);
   if (request != 0) ++session.requests_in_flight;
-  NoteStep(*command, session);
   return *std::move(command);
-}
-
-void Server::NoteStep(const Command& command, Session& session) {
-  if (const auto* begin = std::get_if<StepBeginCommand>(&command.body)) {
-    // Of one that wants no answer nobody would hear that it was refused: it is not listed.
-    if (command.request == 0) return;
-    session.steps[{begin->ticket.lane, begin->ticket.number}] = command.request;
-  } else if (const auto* end = std::get_if<StepEndCommand>(&command.body)) {
-    session.steps.erase({end->ticket.lane, end->ticket.number});
-  }
 }
 
 uint64_t Server::AdminRequestOf(const Session& session, uint64_t request) {
@@ -255,7 +237,13 @@ void Server::Answer(const Reply& reply, const Effects& effects) {
   if (reply.kind == ReplyKind::kClientReleased) {
     Session& session = sessions_.at(reply.client.value);
     LogInfo(absl::StrCat("released: ", NameOf(session)));
+    AnswerRevokers(session);
     sessions_.Free(session);
+    return;
+  }
+  if (reply.kind == ReplyKind::kClientRevoked) {
+    sessions_.at(reply.client.value).taken_apart = true;
+    AnswerRevokers(sessions_.at(reply.client.value));
     return;
   }
   Reply outgoing = reply;
@@ -265,11 +253,6 @@ void Server::Answer(const Reply& reply, const Effects& effects) {
     return;
   }
   if (outgoing.request != 0 && session->requests_in_flight > 0) --session->requests_in_flight;
-  if (reply.status != absl::StatusCode::kOk) {
-    std::erase_if(session->steps, [&](const auto& step) {
-      return outgoing.request != 0 && step.second == outgoing.request;
-    });
-  }
   if (session->state != Session::State::kAttached) return;
   const absl::Status encoded = encoder_.Encode(outgoing, effects, session->token, message_);
   if (!encoded.ok()) return CutOff(*session, std::string(encoded.message()));
@@ -308,7 +291,7 @@ void Server::CutOff(Session& session, const std::string& why) {
   if (session.state != Session::State::kAttached) return;
   ++counts_.cut_off;
   LogWarning(absl::StrCat("cut off: ", NameOf(session), ": ", why));
-  sessions_.Revoke(session, Session::State::kCutOff);
+  sessions_.Silence(session, Session::State::kCutOff);
   CloseRing(session);
   // Its end of the connection hangs up; ours stays open until the engine lets go or dies, because
   // its kernels may still run on the frames it holds.
@@ -321,24 +304,31 @@ void Server::CloseRing(Session& session) {
   session.ring.reset();
 }
 
-void Server::Leave(Session& session) {
-  CloseRing(session);
-  waiter_->Remove(session.connection->fd());
-  waiter_->Remove(session.connection->pid_fd());
-  session.connection.reset();
+void Server::HangUp(Session& session) {
   if (session.state == Session::State::kAttached) {
-    sessions_.Revoke(session, Session::State::kLeaving);
+    LogInfo(absl::StrCat("hung up inside a step: ", NameOf(session),
+                         "; its frames are kept until it has ended"));
+    sessions_.Silence(session, Session::State::kHungUp);
   }
-  session.state = Session::State::kLeaving;
+  CloseRing(session);
+  // It would be reported for ever.
+  if (!std::exchange(session.hang_up_seen, true)) waiter_->Remove(session.connection->fd());
 }
 
-std::optional<ClientId> Server::OnSession(uint32_t index) {
-  Session& session = sessions_.at(index);
-  if (!session.connection.has_value()) return std::nullopt;
-  const bool hung_up = session.connection->HungUp();
-  if (!hung_up && !ProcessEnded(session.connection->pid_fd())) return std::nullopt;
+void Server::StopWatching(Session& session) {
+  CloseRing(session);
+  if (!session.hang_up_seen) waiter_->Remove(session.connection->fd());
+  waiter_->Remove(session.connection->pid_fd());
+  session.connection.reset();
+}
+
+std::optional<ClientId> Server::Leave(Session& session) {
   Note(session, "gone: ");
-  Leave(session);
+  StopWatching(session);
+  if (session.state == Session::State::kAttached) {
+    sessions_.Silence(session, Session::State::kLeaving);
+  }
+  session.state = Session::State::kLeaving;
   if (!session.admin) return session.client();
   sessions_.Free(session);
   return std::nullopt;
@@ -351,6 +341,40 @@ void Server::OnDoorbell(uint32_t index) {
   // can ring for, which harms nobody else.
   waiter_->Remove(session.ring->bell_fd());
   session.ring->CloseBell();
+}
+
+bool Server::Revoke(Session& session, const std::string& why) {
+  ++counts_.revoked;
+  const absl::Status killed = session.connection->Kill();
+  LogWarning(absl::StrCat(
+      "revoked: ", NameOf(session), ": ", why,
+      killed.ok() ? "; killed"
+                  : absl::StrCat("; it cannot be killed (", std::string(killed.message()),
+                                 "): frames that it could write are kept "
+                                 "until it has ended")));
+  if (session.state == Session::State::kAttached) {
+    sessions_.Silence(session, Session::State::kRevoked);
+  }
+  session.state = Session::State::kRevoked;
+  CloseRing(session);
+  shutdown(session.connection->fd(), SHUT_WR);
+  return killed.ok();
+}
+
+void Server::NoteOverdue(Session& session, bool overdue, uint64_t age_ns) {
+  if (overdue && !session.overdue) {
+    ++counts_.overdue;
+    LogWarning(absl::StrCat("overdue: ", NameOf(session), " has been inside a step for ",
+                            age_ns / 1'000'000'000, " s; see limits.step_lease"));
+  }
+  session.overdue = overdue;
+}
+
+void Server::AnswerRevokers(Session& session) {
+  for (const AdminRequest& asked : std::exchange(session.revokers, {})) {
+    Session* const admin = sessions_.FindByToken(asked.token);
+    if (admin != nullptr) AnswerAdmin(*admin, asked.request, absl::OkStatus());
+  }
 }
 
 }  // namespace kvpager

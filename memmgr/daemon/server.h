@@ -74,11 +74,21 @@ class Server {
   void Receive() { intake_.Collect(); }
   std::optional<Request> NextRequest(Instant now);
 
-  // What the waiter reported. Returns the engine that is gone, once, if it was one.
-  std::optional<ClientId> OnSession(uint32_t index);
+  // What the waiter reported.
   void OnDoorbell(uint32_t index);
 
-  // kClientReleased frees the session; everything else is sent.
+  // The client has hung up: nothing more is heard of it. What of its steps runs may go on.
+  void HangUp(Session& session);
+  // It is gone. The engine, if it was one: kClientReleased is to free its session.
+  std::optional<ClientId> Leave(Session& session);
+  // Takes an engine's session and kills its process. False: it may not; the process may live on.
+  // REQUIRES: its lanes say that it is revoked, and it is neither revoked nor leaving.
+  bool Revoke(Session& session, const std::string& why);
+  // Its half-lease is over; counted and logged once, until it is fine again.
+  void NoteOverdue(Session& session, bool overdue, uint64_t age_ns);
+
+  // kClientReleased frees the session, kClientRevoked is for who asked for it; everything else is
+  // sent.
   void Answer(const Reply& reply, const Effects& effects);
   void AnswerAdmin(Session& session, uint64_t request, const absl::Status& status);
   void Send(Session& session, absl::Span<const uint8_t> message);
@@ -107,8 +117,8 @@ class Server {
   void RefuseRequest(Session& session, uint64_t request, const absl::Status& status);
   void CutOff(Session& session, const std::string& why);
   void CloseRing(Session& session);
-  void Leave(Session& session);
-  void NoteStep(const Command& command, Session& session);
+  void AnswerRevokers(Session& session);
+  void StopWatching(Session& session);
   uint64_t AdminRequestOf(const Session& session, uint64_t request);
   // Whose answer this is, and under which number; null: nobody's any more.
   Session* ReceiverOf(const Reply& reply, uint64_t& request);
@@ -121,10 +131,6 @@ class Server {
   AnswerEncoder encoder_;
   MessageBytes message_;
   // The core knows administrators by no client, so their requests are numbered anew.
-  struct AdminRequest {
-    SessionToken token;
-    uint64_t request = 0;
-  };
   std::map<uint64_t, AdminRequest> admin_requests_;
   uint64_t admin_request_last_ = 0;
   Intake intake_;

@@ -35,7 +35,7 @@ absl::StatusOr<Session*> SessionTable::Add(bool admin) {
 
 void SessionTable::Free(Session& session) {
   KVP_CHECK(session.state != Session::State::kFree);
-  if (session.state == Session::State::kAttached) Revoke(session, Session::State::kLeaving);
+  if (session.state == Session::State::kAttached) Silence(session, Session::State::kLeaving);
   if (!session.admin) --engines_;
   const uint32_t index = session.index;
   session = Session{};
@@ -64,7 +64,7 @@ void SessionTable::SetPeer(Session& session, const RoutingId& peer) {
   by_peer_[peer] = session.index;
 }
 
-void SessionTable::Revoke(Session& session, Session::State state) {
+void SessionTable::Silence(Session& session, Session::State state) {
   by_token_.erase(session.token);
   const auto peer = by_peer_.find(session.peer);
   if (peer != by_peer_.end() && peer->second == session.index) by_peer_.erase(peer);

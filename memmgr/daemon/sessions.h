@@ -3,13 +3,16 @@
 // Who is attached. A session is an engine, in the core's slot of the same number, or an
 // administrator, behind them.
 //
-//   free --Add--> attached --the client hangs up or dies--> leaving --Free--> free
-//                    |                                         ^
-//                    +--three malformed messages--> cut off ---+
+//   free --Add--> attached --------- gone ---------> leaving --Free--> free
+//                    |                                  ^
+//                    +--hangs up, steps may run--> hung up
+//                    +--three malformed messages--> cut off
+//                    +--lease, administrator-----> revoked
 //
-// An engine that is cut off is told by the end of its connection, but keeps its slot until it lets
-// go of it: its kernels may still run on frames it holds. `leaving` lasts until the core has
-// released everything.
+// An engine is gone when its process has ended, or when it hangs up and none of its steps runs. One
+// that is cut off or revoked is told by the end of its connection, but keeps its slot until it is
+// gone: its kernels may still run on frames it holds. `leaving` lasts until the core has released
+// everything.
 //
 // Ownership: the connection, the process descriptor, the lanes, the ring. Thread-safety: one
 // thread.
@@ -21,7 +24,6 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -33,14 +35,21 @@
 #include "ipc/zmq_server.h"
 #include "memmgr/base/ids.h"
 #include "memmgr/daemon/keys.h"
+#include "memmgr/daemon/leases.h"
 
 namespace kvpager {
 
 inline constexpr uint32_t kAdminSessionsMax = 16;
 inline constexpr uint32_t kStrikesMax = 3;  // Malformed messages until a client is cut off.
 
+// A request of an administrator, who may have left meanwhile.
+struct AdminRequest {
+  SessionToken token;
+  uint64_t request = 0;
+};
+
 struct Session {
-  enum class State { kFree, kAttached, kCutOff, kLeaving };
+  enum class State { kFree, kAttached, kHungUp, kCutOff, kRevoked, kLeaving };
 
   State state = State::kFree;
   bool admin = false;
@@ -51,6 +60,7 @@ struct Session {
   SessionToken token;
   RoutingId peer;  // Where it last wrote from; empty before.
   std::optional<AttachPeer> connection;
+  bool hang_up_seen = false;  // Only its process is watched any more.
   ShmRegion lanes;
   std::optional<RingPort> ring;  // Its requests come here, and nowhere else.
   bool message_free = false;     // It keeps its lanes.
@@ -59,10 +69,13 @@ struct Session {
   uint32_t strikes = 0;
   uint64_t requests = 0;
   Instant attached_at;
-  // Tickets begun and not ended, with the request that began each. For administrators to see.
-  std::map<std::pair<uint32_t, uint64_t>, uint64_t> steps;
+  HeldSteps held_steps;
+  bool overdue = false;      // It has been inside one step for half a lease.
+  bool taken_apart = false;  // Revoked, and only what it could write is left.
+  // Administrators who wait until it is revoked.
+  std::vector<AdminRequest> revokers;
 
-  // REQUIRES: message_free.
+  // REQUIRES: an engine, not free.
   SharedLanes& shared_lanes() const { return *reinterpret_cast<SharedLanes*>(lanes.data()); }
 
   ClientId client() const { return admin ? ClientId{} : ClientId{index}; }
@@ -83,7 +96,7 @@ class SessionTable {
   // Remembers where a session writes from.
   void SetPeer(Session& session, const RoutingId& peer);
   // From now on its messages are nobody's.
-  void Revoke(Session& session, Session::State state);
+  void Silence(Session& session, Session::State state);
 
   uint32_t engines() const { return engines_; }  // Attached, cut off or leaving.
   uint32_t size() const { return static_cast<uint32_t>(sessions_.size()); }

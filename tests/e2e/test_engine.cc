@@ -9,7 +9,6 @@ namespace kvpager::e2e {
 namespace {
 
 constexpr uint32_t kNumLayers = 2;
-constexpr uint32_t kCallTimeoutUs = 20'000'000;
 constexpr uint64_t kStepTimeoutUs = 60'000'000;
 
 // The 64-bit words that K (or V) of one layer of one block consists of.
@@ -60,9 +59,9 @@ kvp_status TestEngine::Open(const EngineOptions& options) {
   client_options.pool = options_.pool.c_str();
   client_options.name_space = options_.name_space.c_str();
   client_options.model = options_.model.c_str();
-  client_options.engine_name = "e2e-test";
+  client_options.engine_name = options.engine_name;
   client_options.geometry = &geometry;
-  client_options.timeout_us = kCallTimeoutUs;
+  client_options.timeout_us = options.call_timeout_us;
   if (const kvp_status status = Note(kvp_client_open(&client_options, &client_));
       status != KVP_OK) {
     return status;
@@ -86,17 +85,12 @@ Served TestEngine::ServeAndEvict(uint64_t prompt, uint32_t blocks) {
 
 Served TestEngine::ServeOne(uint64_t prompt, uint32_t blocks, uint32_t flags, bool evict) {
   Served served;
-  const std::vector<kvp_block_key> keys = KeysOf(prompt, blocks, options_.page_tokens);
   kvp_seq sequence = 0;
-  kvp_reuse reuse = {};
-  reuse.struct_size = sizeof(reuse);
-  served.status = Note(kvp_seq_open(client_, keys.data(), keys.size(), &sequence, &reuse));
+  served.status = OpenPrompt(prompt, blocks, &sequence, &served.reused_blocks);
   if (served.status != KVP_OK) return served;
-  served.reused_blocks = reuse.tokens / options_.page_tokens;
   served.status = Forward(sequence, prompt, blocks, served);
   if (served.status == KVP_OK) {
-    served.status =
-        Note(kvp_seq_name(client_, sequence, 0, keys.data(), keys.size(), flags, kStepTimeoutUs));
+    served.status = NamePrompt(sequence, prompt, blocks, flags);
   }
   if (served.status == KVP_OK && evict) {
     served.status = Note(kvp_seq_evict(client_, sequence, KVP_TIER_NVME));
@@ -106,14 +100,50 @@ Served TestEngine::ServeOne(uint64_t prompt, uint32_t blocks, uint32_t flags, bo
   return served;
 }
 
-kvp_status TestEngine::Forward(kvp_seq sequence, uint64_t prompt, uint32_t blocks, Served& served) {
+kvp_status TestEngine::OpenPrompt(uint64_t prompt, uint32_t blocks, kvp_seq* sequence,
+                                  uint32_t* reused_blocks) {
+  const std::vector<kvp_block_key> keys = KeysOf(prompt, blocks, options_.page_tokens);
+  kvp_reuse reuse = {};
+  reuse.struct_size = sizeof(reuse);
+  const kvp_status status = Note(kvp_seq_open(client_, keys.data(), keys.size(), sequence, &reuse));
+  *reused_blocks = static_cast<uint32_t>(reuse.tokens / options_.page_tokens);
+  return status;
+}
+
+kvp_status TestEngine::NamePrompt(kvp_seq sequence, uint64_t prompt, uint32_t blocks,
+                                  uint32_t flags) {
+  const std::vector<kvp_block_key> keys = KeysOf(prompt, blocks, options_.page_tokens);
+  return Note(kvp_seq_name(client_, sequence, 0, keys.data(), keys.size(), flags, kStepTimeoutUs));
+}
+
+kvp_status TestEngine::Begin(kvp_seq sequence, uint32_t append_tokens, kvp_step** step) {
   kvp_step_entry entry = {};
   entry.seq = sequence;
-  entry.append_tokens = (blocks - served.reused_blocks) * options_.page_tokens;
+  entry.append_tokens = append_tokens;
   entry.num_groups = KVP_ALL;
   entry.num_blocks = KVP_ALL;
+  return Note(kvp_step_begin(client_, nullptr, &entry, 1, step));
+}
+
+kvp_status TestEngine::WriteLastRow(kvp_step* step, uint64_t tokens) {
+  kvp_view view = {};
+  view.struct_size = sizeof(view);
+  kvp_status status = Note(kvp_step_view(step, 0, KVP_TIER_HBM, &view));
+  void* k = nullptr;
+  void* v = nullptr;
+  if (status == KVP_OK) status = Note(kvp_client_layer(client_, KVP_TIER_HBM, 0, &k, &v));
+  if (status != KVP_OK) return status;
+  const auto block = static_cast<int64_t>((tokens - 1) / options_.page_tokens);
+  const auto row = static_cast<int64_t>((tokens - 1) % options_.page_tokens);
+  const int64_t at = view.indices[block] * pool_.k_strides[0] + row * pool_.k_strides[1];
+  std::memset(static_cast<char*>(k) + 2 * at, 0x5a, size_t{2} * options_.head_dim);
+  return KVP_OK;
+}
+
+kvp_status TestEngine::Forward(kvp_seq sequence, uint64_t prompt, uint32_t blocks, Served& served) {
   kvp_step* step = nullptr;
-  kvp_status status = Note(kvp_step_begin(client_, nullptr, &entry, 1, &step));
+  kvp_status status =
+      Begin(sequence, (blocks - served.reused_blocks) * options_.page_tokens, &step);
   if (status != KVP_OK) return status;
   status = Note(kvp_step_wait(step, kStepTimeoutUs));
   if (status == KVP_OK) status = CheckAndFill(step, prompt, blocks, served);

@@ -24,6 +24,8 @@ struct EngineOptions {
   uint32_t num_kv_heads = 2;
   uint32_t head_dim = 64;
   uint32_t page_tokens = 16;
+  uint32_t call_timeout_us = 20'000'000;
+  const char* engine_name = "e2e-test";
 };
 
 struct Served {
@@ -49,13 +51,24 @@ class TestEngine {
   // The same, and then moves the prompt's pages down to NVMe before it lets go of them.
   Served ServeAndEvict(uint64_t prompt, uint32_t blocks);
 
+  // The same in pieces, for tests that stop in between. A sequence starts with what is known of the
+  // prompt.
+  kvp_status OpenPrompt(uint64_t prompt, uint32_t blocks, kvp_seq* sequence,
+                        uint32_t* reused_blocks);
+  kvp_status Begin(kvp_seq sequence, uint32_t append_tokens, kvp_step** step);
+  // Compares the first `served.reused_blocks` of `blocks` with the prompt and writes the others.
+  kvp_status CheckAndFill(kvp_step* step, uint64_t prompt, uint32_t blocks, Served& served);
+  kvp_status NamePrompt(kvp_seq sequence, uint64_t prompt, uint32_t blocks, uint32_t flags);
+  // Writes the row that the newest token of a step over one sequence has in the first layer.
+  kvp_status WriteLastRow(kvp_step* step, uint64_t tokens);
+  kvp_client* client() const { return client_; }
+
   const std::string& error() const { return error_; }
 
  private:
   kvp_status Note(kvp_status status);
   Served ServeOne(uint64_t prompt, uint32_t blocks, uint32_t flags, bool evict);
   kvp_status Forward(kvp_seq sequence, uint64_t prompt, uint32_t blocks, Served& served);
-  kvp_status CheckAndFill(kvp_step* step, uint64_t prompt, uint32_t blocks, Served& served);
 
   EngineOptions options_;
   kvp_client* client_ = nullptr;

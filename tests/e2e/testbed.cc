@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
 #include "ipc/attach.h"
 #include "ipc/fd_channel.h"
 
@@ -128,6 +130,44 @@ ReplayResult FinishReplay(const TemporaryDirectory& directory, const ReplayOptio
 ReplayResult RunReplay(const TemporaryDirectory& directory, const ReplayOptions& options) {
   const std::unique_ptr<Process> process = StartReplay(directory, options);
   return FinishReplay(directory, options, *process);
+}
+
+std::string Facts::Text(const std::string& path) const {
+  const auto found = values_.find(path);
+  return found == values_.end() ? "" : found->second;
+}
+
+uint64_t Facts::Number(const std::string& path) const {
+  const auto found = values_.find(path);
+  EXPECT_TRUE(found != values_.end()) << "kvpagerctl does not say " << path;
+  return found == values_.end() ? 0 : std::strtoull(found->second.c_str(), nullptr, 10);
+}
+
+Facts RunCtl(const Daemon& daemon, const TemporaryDirectory& directory,
+             const std::vector<std::string>& arguments, int* exit_status) {
+  ProcessOptions options;
+  options.command = {ProgramPath("kvpagerctl"), "--socket=" + daemon.socket_path(), "--json",
+                     "--timeout=60"};
+  options.command.insert(options.command.end(), arguments.begin(), arguments.end());
+  options.output_path = directory.File("kvpagerctl.out");
+  WriteFileText(options.output_path, "");
+  Process process(options);
+  const int status = process.Wait(90);
+  const std::string output = process.Output();
+  if (exit_status != nullptr) {
+    *exit_status = status;
+  } else {
+    EXPECT_EQ(status, 0) << output;
+  }
+  const auto json = nlohmann::json::parse(output, nullptr, /*allow_exceptions=*/false);
+  std::map<std::string, std::string> values;
+  if (json.is_object()) {
+    const auto flat = json.flatten();
+    for (const auto& [path, value] : flat.items()) {
+      values[path] = value.is_string() ? value.get<std::string>() : value.dump();
+    }
+  }
+  return Facts(std::move(values));
 }
 
 std::string WriteTrace(const TemporaryDirectory& directory, const std::string& name,

@@ -10,6 +10,7 @@
 #define KVPAGER_TESTS_E2E_TESTBED_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -96,6 +97,24 @@ std::unique_ptr<Process> StartReplay(const TemporaryDirectory& directory,
 ReplayResult FinishReplay(const TemporaryDirectory& directory, const ReplayOptions& options,
                           Process& process);
 ReplayResult RunReplay(const TemporaryDirectory& directory, const ReplayOptions& options);
+
+// What `kvpagerctl COMMAND --json` said: every value under its path, as "/tiers/0/free_frames".
+class Facts {
+ public:
+  explicit Facts(std::map<std::string, std::string> values) : values_(std::move(values)) {}
+  bool empty() const { return values_.empty(); }
+  bool has(const std::string& path) const { return values_.count(path) > 0; }
+  std::string Text(const std::string& path) const;  // Empty if there is none.
+  uint64_t Number(const std::string& path) const;   // Fails the test if there is none.
+  uint64_t Counter(const std::string& name) const { return Number("/counters/" + name); }
+
+ private:
+  std::map<std::string, std::string> values_;
+};
+
+// Runs kvpagerctl. `exit_status`, if given, is what it ended with; else it must be 0.
+Facts RunCtl(const Daemon& daemon, const TemporaryDirectory& directory,
+             const std::vector<std::string>& arguments, int* exit_status = nullptr);
 
 // A trace of `sessions` conversations of `turns` requests each, which take turns, two requests at a
 // time; every request repeats the blocks of the one before and adds `turn_blocks`. Writes it and

@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "engine_plugin/exchange.h"
 #include "tests/engine_plugin/engine_fixture.h"
 
 namespace kvpager::engine {
@@ -156,6 +157,26 @@ TEST_F(FailuresTest, AMessageThatCannotBeReadEndsTheClient) {
   EXPECT_EQ(status, KVP_UNAVAILABLE);
   EXPECT_THAT(Error(), HasSubstr("cannot read"));
   EXPECT_EQ(kvp_seq_close(client_, seq), KVP_UNAVAILABLE);
+}
+
+TEST_F(FailuresTest, AnAnswerToARequestThatWasNotSentYetEndsTheClient) {
+  Attach();
+  const kvp_seq seq = OpenSequence();
+  Barrier();
+  // Posted until one has to wait for room: it has the next number, and nobody has seen it.
+  daemon_.Hold(MessageType::kPrefetch);
+  const size_t seen = daemon_.seen().size();
+  for (size_t i = 0; i < kUnansweredMax + 1; ++i) {
+    ASSERT_EQ(kvp_seq_prefetch(client_, seq, KVP_TIER_HBM, 0, 0), KVP_OK) << Error();
+  }
+  daemon_.AnswerUnasked(seen + kUnansweredMax + 1);
+  kvp_status status = KVP_OK;
+  while (status == KVP_OK) {
+    uint64_t tokens = 0;
+    status = kvp_seq_length(client_, seq, &tokens);
+  }
+  EXPECT_EQ(status, KVP_UNAVAILABLE);
+  EXPECT_THAT(Error(), HasSubstr("which was not sent"));
 }
 
 TEST_F(FailuresTest, ADaemonThatDoesNotAnswerIsWaitedForOnlyAsLongAsAllowed) {

@@ -128,7 +128,8 @@ void FakeDaemon::Loop() {
       fds.push_back(attach_server_->fd());
       fds.push_back(zmq_server_->fd());
       for (const int fd : fds) watch.push_back({.fd = fd, .events = POLLIN, .revents = 0});
-      ready = zmq_server_->has_input() || !notices_.empty() || garbage_ || !rings_.Sleep();
+      ready = zmq_server_->has_input() || !notices_.empty() || garbage_ || !unasked_.empty() ||
+              !rings_.Sleep();
     }
     // Short: the test's thread may have changed the script.
     if (!ready) poll(watch.data(), watch.size(), 2);
@@ -140,6 +141,7 @@ void FakeDaemon::Turn() {
   AcceptPeers();
   // A loss is told before anything that is done after it.
   for (const auto& [peer, reply] : std::exchange(notices_, {})) Answer(peer, 0, reply);
+  for (const uint64_t request : std::exchange(unasked_, {})) Answer(peer_newest_, request, {});
   std::vector<IncomingMessage> messages(16);
   const size_t count = zmq_server_->Receive(absl::MakeSpan(messages));
   for (size_t i = 0; i < count; ++i) waiting_.push_back(std::move(messages[i]));
@@ -668,6 +670,16 @@ void FakeDaemon::Stop() {
 void FakeDaemon::SendGarbage() {
   const std::lock_guard<std::mutex> lock(mutex_);
   garbage_ = true;
+}
+
+void FakeDaemon::AnswerUnasked(uint64_t request) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  unasked_.push_back(request);
+}
+
+void FakeDaemon::Revoke() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  shared_lanes().revoked().store(1);
 }
 
 std::vector<SeenRequest> FakeDaemon::seen() const {

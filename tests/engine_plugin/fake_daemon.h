@@ -96,6 +96,10 @@ class FakeDaemon {
 
   // A message that is not of the protocol, to the newest client.
   void SendGarbage();
+  // "Done" to this request of the newest client, whether it was asked for or not.
+  void AnswerUnasked(uint64_t request);
+  // The newest client is revoked, as its lanes say.
+  void Revoke();
 
   // Steps begun and ended in a lane, as the newest client says.
   std::pair<uint64_t, uint64_t> lane(uint32_t lane) const;
@@ -182,6 +186,7 @@ class FakeDaemon {
   std::map<MessageType, absl::Status> failures_;
   std::optional<uint64_t> loss_tokens_;
   std::vector<std::pair<RoutingId, Reply>> notices_;
+  std::vector<uint64_t> unasked_;
   absl::Status refusal_;
   RoutingId peer_newest_;
   std::vector<SeenRequest> seen_;

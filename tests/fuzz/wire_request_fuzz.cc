@@ -49,6 +49,7 @@ struct CommandCheck {
 
   void operator()(const AttachCommand&) const { KVP_CHECK(false); }  // The daemon's own.
   void operator()(const GoneCommand&) const { KVP_CHECK(false); }
+  void operator()(const RevokeCommand&) const { KVP_CHECK(false); }
   void operator()(const OpenCommand& body) const { CheckKeys(body.keys); }
   void operator()(const ExtendCommand& body) const {
     CheckSequence(body.sequence);

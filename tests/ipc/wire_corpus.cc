@@ -55,6 +55,7 @@ void AddSequenceRequests(std::vector<MessageBytes>& corpus) {
   add([](FlatBufferBuilder& b) { return wire::CreateStatusRequest(b); });
   add([](FlatBufferBuilder& b) { return wire::CreateSequencesRequest(b, 0, 64); });
   add([](FlatBufferBuilder& b) { return wire::CreateClientsRequest(b); });
+  add([](FlatBufferBuilder& b) { return wire::CreateRevokeRequest(b, 3, 4121); });
 }
 
 MessageBytes MakeAnswer() {
@@ -100,7 +101,7 @@ MessageBytes MakeClientsReply() {
   FlatBufferBuilder b;
   const auto name = b.CreateString("engine");
   const std::vector<flatbuffers::Offset<wire::ClientStatus>> rows(
-      2, wire::CreateClientStatus(b, 0, 100, 1000, name, name, 1, 1, 9, 10));
+      2, wire::CreateClientStatus(b, 0, 100, 1000, name, name, 1, 1, 9, 10, name, 11, 12, 13, 14));
   return Encoded(b, wire::CreateClientsReply(b, b.CreateVector(rows)));
 }
 
@@ -254,6 +255,8 @@ uint64_t ReadEverything(const MessageView& view, const WireBounds& bounds) {
     case MessageType::kStatus:
     case MessageType::kClients:
       return 0;
+    case MessageType::kRevoke:
+      return view.body<wire::RevokeRequest>().client() + view.body<wire::RevokeRequest>().pid();
     case MessageType::kSequences:
       return view.body<wire::SequencesRequest>().count_max();
     case MessageType::kAnswer:

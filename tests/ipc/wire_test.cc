@@ -45,7 +45,7 @@ TEST(Wire, EveryTypeHasANameAndAMessageInTheCorpus) {
     types.insert(view->type());
     EXPECT_NE(MessageTypeName(view->type()), "unknown");
   }
-  EXPECT_EQ(types.size(), 23u);
+  EXPECT_EQ(types.size(), 24u);
   EXPECT_EQ(MessageTypeName(MessageType{99}), "unknown");
 }
 

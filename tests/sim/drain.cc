@@ -56,6 +56,7 @@ void World::CheckRoom(const RoomRefusal& refusal) const {
   std::set<uint32_t> live;
   std::set<uint32_t> open;  // These cannot go to NVMe.
   for (const auto& engine : engines_) {
+    if (engine->haunts()) return;         // It keeps frames from everybody.
     if (!engine->outbox_empty()) return;  // A close may be on its way.
     if (engine->message_free()) return;   // Its open tails stay where they are.
     for (const auto& [id, sequence] : engine->sequences()) {
@@ -98,6 +99,9 @@ void World::CheckNothingLeft() {
   if (core_->sequences_open() != 0 || core_->steps_open() != 0 ||
       core_->operations_in_flight() != 0 || watch_->in_flight() != 0) {
     Fail(absl::StrCat("left behind\n", Describe()));
+  }
+  if (core_->limbo_frames() + core_->quarantined_frames() != 0) {
+    Fail(absl::StrCat("frames stay in limbo or in quarantine\n", Describe()));
   }
   if (core_->tier_info(Tier::kHbm).pages_pinned + core_->tier_info(Tier::kHost).pages_pinned != 0) {
     Fail(absl::StrCat("pages stay pinned\n", Describe()));
@@ -155,7 +159,17 @@ void World::Drain() {
   for (size_t i = 0; i < engines_.size(); ++i) {
     if (!engines_[i]->alive() && engines_[i]->released()) Attach(i);
   }
+  // Also while revoked engines keep frames from them.
   if (!Settle()) Fail(absl::StrCat("somebody waits for ever\n", Describe()));
+  const bool nobody_reads = std::none_of(engines_.begin(), engines_.end(),
+                                         [](const auto& e) { return e->has_ready_step(); });
+  if (nobody_reads && core_->limbo_frames() != 0) {
+    Fail(absl::StrCat("frames wait for a revoked engine\n", Describe()));
+  }
+  for (size_t i = 0; i < engines_.size(); ++i) {
+    if (engines_[i]->haunts()) EndRevoked(i);
+  }
+  if (!Settle()) Fail(absl::StrCat("a gone engine is waited for\n", Describe()));
   for (size_t i = 0; i < engines_.size(); ++i) {
     if (engines_[i]->alive()) continue;
     if (!engines_[i]->released()) Fail(absl::StrCat("a gone engine is not released\n", Describe()));

@@ -8,6 +8,7 @@
 //   engine_queue.cc    what is on its way; nonsense; what the drain asks for
 //   engine_replies.cc  what an answer changes
 //   engine_message_free.cc  steps that the core is not told of
+//   engine_revoked.cc  what its process does after the core has taken everything back
 //   engine_steps.cc    ready steps: views, content, ends
 //
 // All its commands go through one queue, in order, with a delay.
@@ -45,6 +46,14 @@ class Engine {
   // The engine's process dies: nothing more is sent, nothing more is written.
   void Die();
   bool alive() const { return alive_; }
+
+  // The core takes everything back, but the process cannot be killed: it sends nothing more, and
+  // its kernels go on to write what they were about to.
+  void Revoke();
+  // From then until it ends, which its steps find out, or it dies.
+  bool haunts() const { return haunts_; }
+  void RunRevoked();
+  void EndRevoked();
   // The core has let go of everything: the slot may be used again.
   bool released() const { return released_; }
 
@@ -126,6 +135,9 @@ class Engine {
   void Report(ModelSequence& sequence);
   void UpdateDone();
 
+  // ---- engine_revoked.cc
+  void LandHaunt();
+
   // ---- engine_steps.cc
   void OnStepAnswer(const Reply& reply, const Effects& effects);
   void OnReady(ModelStep& step, const Reply& reply, const Effects& effects);
@@ -150,6 +162,9 @@ class Engine {
   const NamespaceId name_space_;
   bool alive_ = true;
   bool released_ = false;
+  bool haunts_ = false;
+  std::vector<RowWrite> haunt_writes_;
+  std::vector<FrameIndex> haunt_frames_;
   uint64_t requests_ = 0;
   std::map<uint64_t, ModelSequence> sequences_;
   std::list<ModelStep> steps_;  // In the order asked for.

@@ -13,6 +13,7 @@ namespace {
 enum Kind : size_t {
   kAttach,
   kGone,
+  kRevoke,
   kOpen,
   kExtend,
   kFork,
@@ -42,12 +43,16 @@ void Engine::Complain(const std::string& what) const {
 
 void Engine::OnReply(const Reply& reply, const Effects& effects) {
   if (reply.kind == ReplyKind::kClientReleased) {
-    if (alive_) Complain("released although it is not gone");
+    if (alive_ || haunts_) Complain("released although it is not gone");
     if (released_) Complain("released twice");
     released_ = true;
     return;
   }
   if (released_) Complain("an answer after it was released");
+  if (reply.kind == ReplyKind::kClientRevoked) {
+    if (!haunts_) Complain("revoked although it is alive, or gone");
+    return;
+  }
   if (!alive_) return;
   if (reply.kind == ReplyKind::kLossNotice) {
     if (reply.request != 0) Complain("a loss notice with a request");

@@ -75,7 +75,8 @@ void Engine::OnReady(ModelStep& step, const Reply& reply, const Effects& effects
     const std::vector<Token> before = sequence->tokens;
     AppendTokens(*sequence, entry);
     sequence->told_tokens = sequence->tokens.size();
-    sequence->tail_is_ours = entry.append_tokens > 0 ? !entry.draft : sequence->tail_is_ours;
+    // What was asked for after the step may have given it up.
+    if (entry.append_tokens > 0) sequence->tail_is_ours = !entry.draft && sequence->unanswered == 0;
     Adopt(reply, effects, *sequence);
     --sequence->steps_waiting;
     ++sequence->steps_ready;

@@ -79,6 +79,8 @@ struct Tally {
   uint64_t losses = 0;
   uint64_t restarts = 0;
   uint64_t engines_died = 0;
+  uint64_t engines_revoked = 0;
+  uint64_t rows_haunted = 0;  // Written by revoked engines.
   uint64_t refusals = 0;
 
   void Add(const Tally& other) {
@@ -92,6 +94,8 @@ struct Tally {
     losses += other.losses;
     restarts += other.restarts;
     engines_died += other.engines_died;
+    engines_revoked += other.engines_revoked;
+    rows_haunted += other.rows_haunted;
     refusals += other.refusals;
   }
 };

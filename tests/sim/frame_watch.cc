@@ -66,6 +66,10 @@ void FrameWatch::Republish(Tier tier, PageIndex page, FrameIndex from, FrameInde
     Fail(absl::StrCat("G1: ", Name(tier, to), " is given to p", page.value,
                       " although a step still reads p", use.epoch_page.value, " there"));
   }
+  if (use.haunts > 0 && use.haunt_page != page) {
+    Fail(absl::StrCat("Q1: ", Name(tier, to), " is given to p", page.value,
+                      " although a revoked engine may write it"));
+  }
   if (use.writers > 0) {
     Fail(absl::StrCat("W3: ", Name(tier, to), " is published while it is being written"));
   }
@@ -101,6 +105,7 @@ void FrameWatch::OperationStarted(const CopyOp& copy) {
     Fail(absl::StrCat("W1: target is in a ready step: ", what));
   }
   if (target.epochs > 0) Fail(absl::StrCat("G1: a step still reads the target: ", what));
+  if (target.haunts > 0) Fail(absl::StrCat("Q1: a revoked engine may write the target: ", what));
   if (!target.published.is_none()) {
     Fail(absl::StrCat("W3: target stands in the word of p", target.published.value, ": ", what));
   }
@@ -159,6 +164,14 @@ void FrameWatch::WriteBegins(FrameIndex frame) {
 }
 
 void FrameWatch::WriteEnds(FrameIndex frame) { --at(Tier::kHbm, frame).step_writers; }
+
+void FrameWatch::HauntBegins(FrameIndex frame) {
+  Use& use = at(Tier::kHbm, frame);
+  ++use.haunts;
+  use.haunt_page = use.published;
+}
+
+void FrameWatch::HauntEnds(FrameIndex frame) { --at(Tier::kHbm, frame).haunts; }
 
 bool FrameWatch::idle(Tier tier, FrameIndex frame) const {
   const Use& use = at(tier, frame);

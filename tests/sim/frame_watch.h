@@ -11,6 +11,9 @@
 //       tail: of that only the rows below the fork matter, and those are not written
 //   G1  a frame that a step without a message read from the table is not written, and not given to
 //       another page, before that step's end; it may be withdrawn
+//   Q1  a frame that a revoked engine may still write is not written, and not given to another
+//   page,
+//       before that engine is gone
 //   W3  a frame stands in the word of one page at most, and is not written while it stands there
 
 #ifndef KVPAGER_TESTS_SIM_FRAME_WATCH_H_
@@ -54,6 +57,9 @@ class FrameWatch {
   void LeaveEpoch(FrameIndex frame);
   void WriteBegins(FrameIndex frame);
   void WriteEnds(FrameIndex frame);
+  // A revoked engine may write it, as the page that stands there now.
+  void HauntBegins(FrameIndex frame);
+  void HauntEnds(FrameIndex frame);
   bool pinned(Tier tier, FrameIndex frame) const { return at(tier, frame).pins > 0; }
   bool idle(Tier tier, FrameIndex frame) const;
 
@@ -69,6 +75,8 @@ class FrameWatch {
     uint32_t epochs = 0;   // Steps without a message ...
     PageIndex epoch_page;  // ... that read this page here.
     uint32_t step_writers = 0;
+    uint32_t haunts = 0;   // Revoked engines that may write it ...
+    PageIndex haunt_page;  // ... as this page.
   };
 
   Use& at(Tier tier, FrameIndex frame);

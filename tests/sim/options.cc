@@ -108,6 +108,7 @@ void DrawFaults(Random& random, SimOptions& options) {
     faults.catalogue_full = rate(400);
     faults.catalogue_failed = rate(100);
   }
+  if (random.Chance(300)) faults.engine_revoked = static_cast<uint32_t>(random.Between(1, 20));
   // A kernel that attends a host frame in place cannot see that a bit of it has flipped.
   if (options.split_permille > 0) faults.host_corrupt = 0;
   options.clean_restarts = random.Chance(500);

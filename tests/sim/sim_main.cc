@@ -118,6 +118,8 @@ void Print(const Tally& tally) {
   line("sequences cut by a loss", tally.losses);
   line("requests refused", tally.refusals);
   line("engines killed", tally.engines_died);
+  line("engines revoked", tally.engines_revoked);
+  line("rows they wrote after that", tally.rows_haunted);
   line("restarts", tally.restarts);
 }
 

@@ -137,6 +137,7 @@ void World::Execute() {
       engine.RunKernels();
       engine.Act();
     }
+    engine.RunRevoked();
     FeedLanes();
   }
 }
@@ -211,6 +212,9 @@ void World::Turn() {
   if (engine.alive()) {
     engine.RunKernels();
     engine.Act();
+  } else if (engine.haunts()) {
+    engine.RunRevoked();
+    if (random_.Chance(100)) EndRevoked(engine.client().value);
   } else if (engine.released()) {
     Attach(engine.client().value);
   }
@@ -222,12 +226,30 @@ void World::StrikeFaults() {
   if (random_.Chance(faults.host_corrupt)) tiers_->FlipHostBit(*watch_);
   if (random_.Chance(faults.channel_slow)) tiers_->ToggleSlowChannel();
   if (random_.Chance(faults.engine_dies)) KillEngine(random_.Below(engines_.size()));
+  if (random_.Chance(faults.engine_revoked)) RevokeEngine(random_.Below(engines_.size()));
   if (random_.Chance(faults.restart)) Restart();
 }
 
 void World::KillEngine(size_t engine) {
   if (!engines_[engine]->alive()) return;
   engines_[engine]->Die();
+  Command command;
+  command.client = engines_[engine]->client();
+  command.body = GoneCommand{};
+  FeedCommand(command);
+}
+
+void World::RevokeEngine(size_t engine) {
+  if (!engines_[engine]->alive()) return;
+  engines_[engine]->Revoke();
+  Command command;
+  command.client = engines_[engine]->client();
+  command.body = RevokeCommand{};
+  FeedCommand(command);
+}
+
+void World::EndRevoked(size_t engine) {
+  engines_[engine]->EndRevoked();
   Command command;
   command.client = engines_[engine]->client();
   command.body = GoneCommand{};

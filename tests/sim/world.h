@@ -45,6 +45,8 @@ class World {
   void Restart();
   void Attach(size_t engine);
   void KillEngine(size_t engine);
+  void RevokeEngine(size_t engine);
+  void EndRevoked(size_t engine);
   void FeedCommand(const Command& command);
   void FeedCompletion(const Completion& completion);
   void FeedTick();

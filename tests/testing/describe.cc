@@ -73,6 +73,7 @@ struct BodyText {
     return absl::StrCat(" ns=", body.name_space.value, body.message_free ? " message-free" : "");
   }
   std::string operator()(const GoneCommand&) const { return ""; }
+  std::string operator()(const RevokeCommand&) const { return ""; }
   std::string operator()(const OpenCommand& body) const {
     return body.keys.empty() ? "" : Keys(body.keys);
   }
@@ -132,9 +133,9 @@ struct BodyText {
   }
 };
 
-constexpr const char* kVerbs[] = {"attach", "gone",    "open",   "extend",   "fork",     "truncate",
-                                  "name",   "suspend", "resume", "close",    "appended", "used",
-                                  "begin",  "end",     "cancel", "prefetch", "evict"};
+constexpr const char* kVerbs[] = {"attach",   "gone",  "revoke",  "open",   "extend",   "fork",
+                                  "truncate", "name",  "suspend", "resume", "close",    "appended",
+                                  "used",     "begin", "end",     "cancel", "prefetch", "evict"};
 static_assert(std::size(kVerbs) == std::variant_size_v<decltype(Command::body)>);
 
 std::string Wait(const StepWait& wait) {
@@ -304,6 +305,9 @@ std::string Describe(const Reply& reply, const Effects& effects) {
       break;
     case ReplyKind::kClientReleased:
       text = absl::StrCat("released", client, Status(reply));
+      break;
+    case ReplyKind::kClientRevoked:
+      text = absl::StrCat("revoked", client, Status(reply));
       break;
   }
   for (uint32_t i = 0; i < reply.update_count; ++i) {

@@ -238,6 +238,8 @@ bool ParseOtherVerb(const std::string& verb, Words& words, ParsedInput& input) {
     body = attach;
   } else if (verb == "gone") {
     body = GoneCommand{};
+  } else if (verb == "revoke") {
+    body = RevokeCommand{};
   } else if (verb == "begin") {
     ParseBegin(words, input);
   } else if (verb == "end") {

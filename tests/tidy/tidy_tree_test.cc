@@ -20,6 +20,7 @@ const std::vector<TestedElsewhere> kElsewhere = {
     {"memmgr/core/admission.cc", "tests/memmgr/transcript_test.cc"},
     {"memmgr/core/background.cc", "tests/memmgr/transcript_test.cc"},
     {"memmgr/core/block_table.cc", "tests/sim/sim_main.cc"},
+    {"memmgr/core/client_info.cc", "tests/memmgr/core/quarantine_test.cc"},
     {"memmgr/core/collector.cc", "tests/memmgr/transcript_test.cc"},
     {"memmgr/core/core.cc", "tests/memmgr/transcript_test.cc"},
     {"memmgr/core/durable.cc", "tests/memmgr/transcript_test.cc"},

@@ -36,6 +36,7 @@ TEST(CtlOptions, EveryVerbIsUnderstood) {
       {{"seq", "ls"}, Verb::kSequenceList},
       {{"seq", "show", "1-0002"}, Verb::kSequenceShow},
       {{"clients"}, Verb::kClients},
+      {{"revoke", "3"}, Verb::kRevoke},
       {{"evict", "1-0002", "--tier", "nvme"}, Verb::kEvict},
       {{"prefetch", "1-0002", "--tier", "hbm"}, Verb::kPrefetch},
       {{"version"}, Verb::kVersion},
@@ -62,6 +63,8 @@ TEST(CtlOptions, WrongLinesAreRefused) {
   EXPECT_FALSE(Parse({}).ok());
   EXPECT_FALSE(Parse({"seq"}).ok());
   EXPECT_FALSE(Parse({"seq", "show"}).ok());
+  EXPECT_FALSE(Parse({"revoke"}).ok());
+  EXPECT_FALSE(Parse({"revoke", "all"}).ok());
   EXPECT_FALSE(Parse({"evict", "1-2"}).ok());
   EXPECT_FALSE(Parse({"evict", "1-2", "--tier", "hbm"}).ok());
   EXPECT_FALSE(Parse({"prefetch", "1-2", "--tier", "nvme"}).ok());

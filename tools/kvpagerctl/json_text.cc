@@ -111,8 +111,20 @@ std::string ClientsJson(const std::vector<ClientReport>& clients) {
                                {"sequences", client.sequences},
                                {"steps", client.steps},
                                {"requests", client.requests},
-                               {"attached_us", client.attached_us}});
+                               {"attached_us", client.attached_us},
+                               {"state", client.state},
+                               {"step_oldest_us", client.step_oldest_us},
+                               {"pinned_pages", client.pages_pinned},
+                               {"limbo_frames", client.frames_limbo},
+                               {"quarantined_frames", client.frames_quarantined}});
   }
+  return Text(json);
+}
+
+std::string RevokeJson(uint32_t client, uint64_t frames_quarantined) {
+  Json json = Schema("revoke");
+  json["client"] = client;
+  json["quarantined_frames"] = frames_quarantined;
   return Text(json);
 }
 

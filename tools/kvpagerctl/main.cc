@@ -33,6 +33,8 @@ absl::StatusOr<Printout> RunConnected(const Options& options) {
       return RunSequenceShow(*connection, options);
     case Verb::kClients:
       return RunClients(*connection, options);
+    case Verb::kRevoke:
+      return RunRevoke(*connection, options);
     case Verb::kEvict:
       return RunEvict(*connection, options);
     case Verb::kPrefetch:

@@ -50,6 +50,11 @@ void AddCommands(CLI::App& app, Options& options, Arguments& arguments) {
   add(*sequences, "ls", "List them.", Verb::kSequenceList);
   AddSequence(*add(*sequences, "show", "One of them in full.", Verb::kSequenceShow), arguments);
   add(app, "clients", "Attached engines.", Verb::kClients);
+  CLI::App* revoke =
+      add(app, "revoke", "Take everything back from an engine that hangs, and kill it if allowed.",
+          Verb::kRevoke);
+  revoke->add_option("CLIENT", options.client, "Its number, as `kvpagerctl clients` shows it.")
+      ->required();
   CLI::App* evict =
       add(app, "evict", "Move a sequence's pages down; waits until they have moved.", Verb::kEvict);
   AddSequence(*evict, arguments);

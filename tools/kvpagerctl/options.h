@@ -21,6 +21,7 @@ enum class Verb {
   kSequenceList,
   kSequenceShow,
   kClients,
+  kRevoke,
   kEvict,
   kPrefetch,
   kVersion,
@@ -35,6 +36,7 @@ struct Options {
   bool raw_bytes = false;  // Sizes in bytes instead of KiB, MiB, GiB.
   bool check = false;      // status: exit 1 on a warning.
   SequenceId sequence;     // seq show, evict, prefetch.
+  uint32_t client = 0;     // revoke.
   Tier tier = Tier::kHost;
   uint64_t deadline_us = 0;
   uint32_t priority = 0;

@@ -127,7 +127,12 @@ absl::StatusOr<std::vector<ClientReport>> AskClients(Connection& connection) {
                        .sequences = client.sequences(),
                        .steps = client.steps(),
                        .requests = client.requests(),
-                       .attached_us = client.attached_us()});
+                       .attached_us = client.attached_us(),
+                       .state = TextOf(client.state()),
+                       .step_oldest_us = client.step_oldest_us(),
+                       .pages_pinned = client.pages_pinned(),
+                       .frames_limbo = client.frames_limbo(),
+                       .frames_quarantined = client.frames_quarantined()});
   }
   return clients;
 }

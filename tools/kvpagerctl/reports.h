@@ -74,6 +74,11 @@ struct ClientReport {
   uint32_t steps = 0;
   uint64_t requests = 0;
   uint64_t attached_us = 0;
+  std::string state;
+  uint64_t step_oldest_us = 0;  // How long it has been inside its oldest step.
+  uint64_t pages_pinned = 0;
+  uint64_t frames_limbo = 0;
+  uint64_t frames_quarantined = 0;
 };
 
 absl::StatusOr<StatusReport> AskStatus(Connection& connection);
@@ -89,6 +94,7 @@ std::string TiersJson(const StatusReport& status);
 std::string SequencesJson(const std::vector<SequenceReport>& sequences);
 std::string SequenceJson(const SequenceReport& sequence);
 std::string ClientsJson(const std::vector<ClientReport>& clients);
+std::string RevokeJson(uint32_t client, uint64_t frames_quarantined);
 std::string VersionJson(const std::string& own, const std::string& daemon);
 std::string DoneJson(const std::string& verb, SequenceId sequence);
 

@@ -21,7 +21,7 @@ class LimboTest : public ::testing::Test {
 
   std::vector<uint32_t> Release() {
     std::vector<uint32_t> frames;
-    limbo_.Release(users_, [&](FrameIndex frame) { frames.push_back(frame.value); });
+    limbo_.Release(users_, [&](FrameIndex frame, ClientId) { frames.push_back(frame.value); });
     return frames;
   }
   void Begin(uint32_t client, uint64_t number, uint32_t lane = 0) {
@@ -38,14 +38,14 @@ class LimboTest : public ::testing::Test {
 using Frames = std::vector<uint32_t>;
 
 TEST_F(LimboTest, AFrameThatNoStepCanReadPassesAtOnce) {
-  limbo_.Add(FrameIndex{3}, NamespaceId{0});
+  limbo_.Add(FrameIndex{3}, NamespaceId{0}, ClientId{});
   limbo_.Stamp(users_, Instant{1});
   EXPECT_EQ(Release(), Frames{3});
   EXPECT_EQ(limbo_.count(), 0u);
 }
 
 TEST_F(LimboTest, NothingPassesBeforeItIsStamped) {
-  limbo_.Add(FrameIndex{3}, NamespaceId{0});
+  limbo_.Add(FrameIndex{3}, NamespaceId{0}, ClientId{});
   EXPECT_TRUE(limbo_.unstamped());
   EXPECT_EQ(Release(), Frames{});
   EXPECT_EQ(limbo_.count(), 1u);
@@ -54,7 +54,7 @@ TEST_F(LimboTest, NothingPassesBeforeItIsStamped) {
 TEST_F(LimboTest, AFrameWaitsForTheStepThatHadBegun) {
   Begin(0, 5);
   End(0, 4);
-  limbo_.Add(FrameIndex{3}, NamespaceId{0});
+  limbo_.Add(FrameIndex{3}, NamespaceId{0}, ClientId{});
   limbo_.Stamp(users_, Instant{1});
   Begin(0, 6);
   EXPECT_EQ(Release(), Frames{});
@@ -65,7 +65,7 @@ TEST_F(LimboTest, AFrameWaitsForTheStepThatHadBegun) {
 TEST_F(LimboTest, EveryLaneOfEveryEngineOfTheNamespaceIsWaitedFor) {
   Begin(0, 1, 2);
   Begin(1, 7, 7);
-  limbo_.Add(FrameIndex{0}, NamespaceId{0});
+  limbo_.Add(FrameIndex{0}, NamespaceId{0}, ClientId{});
   limbo_.Stamp(users_, Instant{1});
   End(0, 1, 2);
   EXPECT_EQ(Release(), Frames{});
@@ -75,8 +75,8 @@ TEST_F(LimboTest, EveryLaneOfEveryEngineOfTheNamespaceIsWaitedFor) {
 
 TEST_F(LimboTest, EnginesOfOtherNamespacesAreNotWaitedFor) {
   Begin(2, 9);
-  limbo_.Add(FrameIndex{0}, NamespaceId{0});
-  limbo_.Add(FrameIndex{1}, NamespaceId{1});
+  limbo_.Add(FrameIndex{0}, NamespaceId{0}, ClientId{});
+  limbo_.Add(FrameIndex{1}, NamespaceId{1}, ClientId{});
   limbo_.Stamp(users_, Instant{1});
   EXPECT_EQ(Release(), Frames{0});
   EXPECT_EQ(limbo_.count(), 1u);
@@ -84,7 +84,7 @@ TEST_F(LimboTest, EnginesOfOtherNamespacesAreNotWaitedFor) {
 
 TEST_F(LimboTest, AGoneEngineIsNotWaitedForNorTheNextInItsSlot) {
   Begin(0, 9);
-  limbo_.Add(FrameIndex{0}, NamespaceId{0});
+  limbo_.Add(FrameIndex{0}, NamespaceId{0}, ClientId{});
   limbo_.Stamp(users_, Instant{1});
   limbo_.Forget(ClientId{0});
   users_[0] = {true, NamespaceId{0}, {}};
@@ -93,10 +93,10 @@ TEST_F(LimboTest, AGoneEngineIsNotWaitedForNorTheNextInItsSlot) {
 
 TEST_F(LimboTest, WhatStaysLongIsNotCountedOn) {
   Begin(0, 9);
-  limbo_.Add(FrameIndex{0}, NamespaceId{0});
+  limbo_.Add(FrameIndex{0}, NamespaceId{0}, ClientId{});
   EXPECT_EQ(limbo_.coming(Instant{1}), 1u);
   limbo_.Stamp(users_, Instant{1});
-  limbo_.Add(FrameIndex{1}, NamespaceId{0});
+  limbo_.Add(FrameIndex{1}, NamespaceId{0}, ClientId{});
   EXPECT_EQ(limbo_.coming(Instant{1'000}), 2u);
   EXPECT_EQ(limbo_.coming(Instant{1'000'000'000}), 1u);
   EXPECT_EQ(limbo_.count(), 2u);
@@ -106,18 +106,18 @@ TEST_F(LimboTest, MoreBatchesThanThereIsRoomForOnlyWaitLonger) {
   Limbo limbo(500, kClients);
   for (uint32_t i = 0; i < 500; ++i) {
     Begin(0, i + 1);
-    limbo.Add(FrameIndex{i}, NamespaceId{0});
+    limbo.Add(FrameIndex{i}, NamespaceId{0}, ClientId{});
     limbo.Stamp(users_, Instant{1});
   }
   uint32_t freed = 0;
   End(0, 10);
-  limbo.Release(users_, [&](FrameIndex frame) {
+  limbo.Release(users_, [&](FrameIndex frame, ClientId) {
     EXPECT_LT(frame.value, 10u);
     ++freed;
   });
   EXPECT_EQ(freed, 10u);
   End(0, 500);
-  limbo.Release(users_, [&](FrameIndex) { ++freed; });
+  limbo.Release(users_, [&](FrameIndex, ClientId) { ++freed; });
   EXPECT_EQ(freed, 500u);
   EXPECT_EQ(limbo.count(), 0u);
 }

@@ -131,7 +131,7 @@ TEST_F(IntakeTest, AMessageThatComesBeforeTheLoopSleepsKeepsItAwakeAndLaterOnesR
 
 TEST_F(IntakeTest, RingsOfWhoIsCutOffAreNotRead) {
   Send(1, 5);
-  sessions_.Revoke(sessions_.at(1), Session::State::kCutOff);
+  sessions_.Silence(sessions_.at(1), Session::State::kCutOff);
   EXPECT_FALSE(intake_->has_input());
   EXPECT_TRUE(Turn().empty());
   EXPECT_TRUE(intake_->Sleep(0));

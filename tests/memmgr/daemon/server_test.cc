@@ -120,6 +120,35 @@ class Client {
                                                       builder.CreateVectorOfStructs(entries)));
   }
 
+  absl::Status EndStep(uint64_t number) {
+    flatbuffers::FlatBufferBuilder builder;
+    const wire::Ticket ticket(0, number);
+    Send(builder, wire::CreateStepEndRequest(builder, &ticket));
+    return Hear().status;
+  }
+
+  // What it sent last, once more.
+  void Replay(const MessageBytes& bytes) { SendBytes(bytes); }
+  const MessageBytes& last_bytes() const { return bytes_; }
+
+  // As an administrator.
+  absl::Status Revoke(uint32_t client, uint32_t pid) {
+    flatbuffers::FlatBufferBuilder builder;
+    Send(builder, wire::CreateRevokeRequest(builder, client, pid));
+    return Hear().status;
+  }
+  // As an administrator: engine 0 in words, and frames that are kept because of it.
+  std::pair<std::string, uint64_t> StateOfFirst() {
+    flatbuffers::FlatBufferBuilder builder;
+    Send(builder, wire::CreateClientsRequest(builder));
+    if (!zmq_->Receive(Deadline::AfterUs(kPatienceUs), bytes_).ok()) return {"no answer", 0};
+    const absl::StatusOr<MessageView> view = DecodeMessage(bytes_);
+    if (!view.ok() || view->type() != MessageType::kClientsReply) return {"no answer", 0};
+    const auto* clients = view->body<wire::ClientsReply>().clients();
+    if (CountOf(clients) == 0) return {"none", 0};
+    return {std::string(StringOf(clients->Get(0)->state())), clients->Get(0)->frames_quarantined()};
+  }
+
   // A message whose header is right and whose body is not.
   MessageBytes Malformed() {
     flatbuffers::FlatBufferBuilder builder;
@@ -180,6 +209,14 @@ class ServerTest : public ::testing::Test {
 
   std::unique_ptr<Client> AttachEngine() {
     auto client = Client::Attach(path_, EngineRequest());
+    EXPECT_TRUE(client.ok()) << client.status();
+    return client.ok() ? *std::move(client) : nullptr;
+  }
+
+  std::unique_ptr<Client> AttachAdmin() {
+    AttachRequest request;
+    request.admin = true;
+    auto client = Client::Attach(path_, request);
     EXPECT_TRUE(client.ok()) << client.status();
     return client.ok() ? *std::move(client) : nullptr;
   }
@@ -341,12 +378,75 @@ TEST_F(ServerTest, ASlotIsFreeAgainAfterItsEngineHasGone) {
   const uint64_t sequence = first->OpenSequence();
   first->BeginStep(sequence, 32, 1);
   EXPECT_TRUE(first->Hear().status.ok());
+  EXPECT_TRUE(first->EndStep(1).ok());
   first.reset();
   const auto second = AttachWhenThereIsRoom();
   ASSERT_NE(second, nullptr);
   flatbuffers::FlatBufferBuilder builder;
   second->Send(builder, wire::CreateResumeRequest(builder, sequence));
   EXPECT_TRUE(absl::IsNotFound(second->Hear().status));
+}
+
+// Its process is this one, and lives on.
+TEST_F(ServerTest, AnEngineThatHangsUpInsideAStepKeepsWhatTheStepHas) {
+  Start({"--limits.clients=1"});
+  auto engine = AttachEngine();
+  ASSERT_NE(engine, nullptr);
+  engine->BeginStep(engine->OpenSequence(), 32, 1);
+  EXPECT_TRUE(engine->Hear().status.ok());
+  engine.reset();
+  const auto admin = AttachAdmin();
+  ASSERT_NE(admin, nullptr);
+  const Deadline deadline = Deadline::AfterUs(kPatienceUs);
+  while (admin->StateOfFirst().first == "attached" && !deadline.passed()) {
+  }
+  EXPECT_EQ(admin->StateOfFirst().first, "hung up");
+  EXPECT_TRUE(absl::IsResourceExhausted(RefusalOf(EngineRequest())));
+}
+
+TEST_F(ServerTest, AnEngineThatMayNotBeKilledIsRevokedAndWhatItCouldWriteIsKept) {
+  Start();
+  const auto engine = AttachEngine();
+  ASSERT_NE(engine, nullptr);
+  const auto pid = static_cast<uint32_t>(getpid());  // The daemon never kills itself.
+  EXPECT_TRUE(absl::IsPermissionDenied(engine->Revoke(0, pid)));
+  engine->BeginStep(engine->OpenSequence(), 32, 1);
+  EXPECT_TRUE(engine->Hear().status.ok());
+  const auto admin = AttachAdmin();
+  ASSERT_NE(admin, nullptr);
+  EXPECT_TRUE(absl::IsNotFound(admin->Revoke(1, pid)));
+  EXPECT_TRUE(absl::IsNotFound(admin->Revoke(~0u, pid)));
+  EXPECT_TRUE(absl::IsFailedPrecondition(admin->Revoke(0, pid + 1)));
+  EXPECT_EQ(admin->StateOfFirst().first, "attached");
+  EXPECT_TRUE(admin->Revoke(0, pid).ok());
+  EXPECT_EQ(admin->StateOfFirst(), (std::pair<std::string, uint64_t>("revoked", 2)));
+  EXPECT_TRUE(admin->Revoke(0, pid).ok()) << "twice is no harm";
+  EXPECT_TRUE(engine->HungUp());
+  flatbuffers::FlatBufferBuilder builder;
+  engine->Send(builder, wire::CreateOpenRequest(builder));
+  EXPECT_TRUE(absl::IsPermissionDenied(engine->Hear().status));
+  EXPECT_NE(AttachEngine(), nullptr);
+}
+
+TEST_F(ServerTest, ARequestThatIsReplayedIsAnsweredAgainAndChangesNothingElse) {
+  Start();
+  const auto engine = AttachEngine();
+  const auto other = AttachEngine();
+  ASSERT_NE(engine, nullptr);
+  ASSERT_NE(other, nullptr);
+  const uint64_t sequence = engine->OpenSequence();
+  const uint64_t request = engine->BeginStep(sequence, 32, 1);
+  const MessageBytes begin = engine->last_bytes();
+  EXPECT_TRUE(engine->Hear().status.ok());
+  for (int i = 0; i < 300; ++i) {  // More than may be unanswered.
+    engine->Replay(begin);
+    const Heard heard = engine->Hear();
+    EXPECT_EQ(heard.request, request);
+    EXPECT_TRUE(absl::IsInvalidArgument(heard.status)) << heard.status;
+  }
+  EXPECT_TRUE(engine->EndStep(1).ok()) << "the step is what it was";
+  EXPECT_TRUE(absl::IsNotFound(engine->EndStep(1)));
+  EXPECT_NE(other->OpenSequence(), 0u);
 }
 
 TEST_F(ServerTest, OnlyAdministratorsMayAskForEverybody) {
