@@ -19,10 +19,13 @@ struct Part {
 
 absl::Status MeasureControl(const Options& options, std::vector<Figure>& figures) {
   const std::vector<std::string> small = {"--hbm.blocks", "256", "--host.blocks", "1024"};
-  const std::array<Part, 5> parts = {{
+  std::vector<std::string> spinning = small;
+  spinning.insert(spinning.end(), {"--ring.spin_us", std::to_string(kSpinUs)});
+  const std::array<Part, 6> parts = {{
       {"resident", MeasureResidentSteps, {"--hbm.blocks", "300000", "--host.blocks", "64"}},
       {"fault", MeasureFaultsOf4KiB, small},
       {"fault", MeasureFaultsOf64KiB, small},
+      {"fault", MeasureFaultsSpinning, spinning},
       {"rate", MeasureRequestRate, small},
       {"core", MeasureCore, small},
   }};

@@ -12,6 +12,7 @@
 #ifndef KVPAGER_TOOLS_KVPAGER_BENCH_CONTROL_H_
 #define KVPAGER_TOOLS_KVPAGER_BENCH_CONTROL_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,8 @@
 #include "tools/kvpager-bench/flags.h"
 
 namespace kvpager::bench {
+
+inline constexpr uint32_t kSpinUs = 200;  // Of either side, where spinning is measured.
 
 struct Bench {
   const Options& options;
@@ -33,6 +36,7 @@ absl::Status MeasureControl(const Options& options, std::vector<Figure>& figures
 absl::Status MeasureResidentSteps(const Bench& bench);
 absl::Status MeasureFaultsOf4KiB(const Bench& bench);
 absl::Status MeasureFaultsOf64KiB(const Bench& bench);
+absl::Status MeasureFaultsSpinning(const Bench& bench);
 absl::Status MeasureRequestRate(const Bench& bench);
 absl::Status MeasureCore(const Bench& bench);
 

@@ -31,6 +31,8 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Attach(const EngineOptions& opti
   abi.engine_name = options.name.c_str();
   abi.geometry = &geometry;
   abi.timeout_us = kCallTimeoutUs;
+  abi.transport = options.transport;
+  if (options.spin_us > 0) abi.spin_us = options.spin_us;
   std::unique_ptr<Engine> engine(new Engine());
   engine->page_tokens_ = options.page_tokens;
   if (const kvp_status code = kvp_client_open(&abi, &engine->client_); code != KVP_OK) {

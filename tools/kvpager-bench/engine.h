@@ -23,6 +23,8 @@ struct EngineOptions {
   std::string name_space = "bench";
   std::string name = "kvpager-bench";
   uint32_t page_tokens = 16;
+  uint32_t transport = KVP_TRANSPORT_AUTO;
+  uint32_t spin_us = 0;        // 0: the library's choice.
   uint32_t page_bytes = 4096;  // A multiple of 64 * page_tokens.
 };
 
