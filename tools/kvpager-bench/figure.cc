@@ -13,10 +13,13 @@ namespace kvpager::bench {
 namespace {
 
 std::string Number(double value) {
-  if (value == 0) return "-";
+  if (value == 0) return "0";
   if (value < 10) return absl::StrFormat("%.2f", value);
   return value < 1000 ? absl::StrFormat("%.1f", value) : absl::StrFormat("%.0f", value);
 }
+
+// Of a limit or a promise, 0 is none.
+std::string NumberOrNone(double value) { return value == 0 ? "-" : Number(value); }
 
 }  // namespace
 
@@ -29,8 +32,8 @@ void PrintTable(const std::vector<Figure>& figures) {
                   "promised", "unit", "the limit is");
     }
     std::printf("  %-56s %10s %10s %7s %10s%s %-6s %s\n", figure.name.c_str(),
-                Number(figure.ours).c_str(), Number(figure.limit).c_str(),
-                Number(figure.ratio()).c_str(), Number(figure.allowed).c_str(),
+                Number(figure.ours).c_str(), NumberOrNone(figure.limit).c_str(),
+                NumberOrNone(figure.ratio()).c_str(), NumberOrNone(figure.allowed).c_str(),
                 figure.keeps_promise() ? " " : "!", figure.unit.c_str(), figure.limit_name.c_str());
   }
 }

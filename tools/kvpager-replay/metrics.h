@@ -35,7 +35,7 @@ struct Metrics {
 
   uint64_t steps = 0;
   WaitHistograms wait_ns;
-  uint64_t stalled_ns = 0;  // The engines stood still: nothing ready, nothing to compute.
+  uint64_t stalled_ns = 0;  // The engines stood still, in begin or because nothing was ready.
   uint64_t promoted_host_pages = 0;
   uint64_t promoted_nvme_pages = 0;
 

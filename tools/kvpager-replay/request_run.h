@@ -94,7 +94,7 @@ class RequestRun {
   std::vector<std::unique_ptr<kernels::DecodeStates>> attention_so_far;
   uint32_t blocks_named = 0;  // Blocks [0, blocks_named) are named or were found by name.
   std::array<uint32_t, KVP_TIER_COUNT> hit_blocks{};
-  uint64_t stall_ns = 0;          // Of the step in flight.
+  uint64_t stall_ns = 0;          // Of the step in flight: in the calls of begin and wait.
   uint64_t begun_ns = 0;          // When it was asked for.
   uint64_t refused_since_ns = 0;  // RESOURCE_EXHAUSTED since then; 0: not refused.
 

@@ -178,13 +178,15 @@ absl::Status Runner::BeginStep(Lane& lane, RequestRun& run) {
   entry.num_groups = KVP_ALL;
   entry.first_block = run.part().first;
   entry.num_blocks = run.part().count;
+  const uint64_t asked_ns = tools::NowNs();
   code = kvp_step_begin(engine.client(), &options, &entry, 1, &run.step);
   if (code != KVP_OK) {
     run.step = nullptr;
     return Explain(run, "kvp_step_begin", engine.StatusOf(code));
   }
   run.begun_ns = tools::NowNs();
-  run.stall_ns = 0;
+  run.stall_ns = run.begun_ns - asked_ns;  // A step without a message is ready by then.
+  metrics_.stalled_ns += run.stall_ns;
   lane.waiting.push_back(&run);
   return absl::OkStatus();
 }
