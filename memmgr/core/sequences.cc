@@ -43,7 +43,7 @@ uint32_t Reuse(CoreState& s, Sequence& sequence, absl::Span<const BlockKey> keys
     if (index.is_none()) break;
     Block& block = s.blocks.block(index);
     if (block.name_space != sequence.name_space && !block.restored) break;
-    block.name_space = sequence.name_space;  // A restored block learns it from who knows its key.
+    s.blocks.SetNamespace(index, sequence.name_space);  // Restored: whose it is, its key says.
     // Its parent too, if that was restored after it: tails are older than heads.
     if (sequence.blocks > 0 && block.restored && s.blocks.ParentOf(index).is_none()) {
       const BlockIndex parent = Canonical(s, s.sequences.Back(sequence));

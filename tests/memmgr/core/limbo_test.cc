@@ -21,7 +21,7 @@ class LimboTest : public ::testing::Test {
 
   std::vector<uint32_t> Release() {
     std::vector<uint32_t> frames;
-    limbo_.Release(users_, [&](FrameIndex frame) { frames.push_back(frame.value); });
+    limbo_.Release(users_, [&](FrameIndex frame, NamespaceId) { frames.push_back(frame.value); });
     return frames;
   }
   void Begin(uint32_t client, uint64_t number, uint32_t lane = 0) {
@@ -111,13 +111,13 @@ TEST_F(LimboTest, MoreBatchesThanThereIsRoomForOnlyWaitLonger) {
   }
   uint32_t freed = 0;
   End(0, 10);
-  limbo.Release(users_, [&](FrameIndex frame) {
+  limbo.Release(users_, [&](FrameIndex frame, NamespaceId) {
     EXPECT_LT(frame.value, 10u);
     ++freed;
   });
   EXPECT_EQ(freed, 10u);
   End(0, 500);
-  limbo.Release(users_, [&](FrameIndex) { ++freed; });
+  limbo.Release(users_, [&](FrameIndex, NamespaceId) { ++freed; });
   EXPECT_EQ(freed, 500u);
   EXPECT_EQ(limbo.count(), 0u);
 }
