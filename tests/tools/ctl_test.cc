@@ -36,6 +36,7 @@ TEST(CtlOptions, EveryVerbIsUnderstood) {
       {{"seq", "ls"}, Verb::kSequenceList},
       {{"seq", "show", "1-0002"}, Verb::kSequenceShow},
       {{"clients"}, Verb::kClients},
+      {{"namespaces"}, Verb::kNamespaces},
       {{"evict", "1-0002", "--tier", "nvme"}, Verb::kEvict},
       {{"prefetch", "1-0002", "--tier", "hbm"}, Verb::kPrefetch},
       {{"version"}, Verb::kVersion},

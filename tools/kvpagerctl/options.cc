@@ -50,6 +50,7 @@ void AddCommands(CLI::App& app, Options& options, Arguments& arguments) {
   add(*sequences, "ls", "List them.", Verb::kSequenceList);
   AddSequence(*add(*sequences, "show", "One of them in full.", Verb::kSequenceShow), arguments);
   add(app, "clients", "Attached engines.", Verb::kClients);
+  add(app, "namespaces", "Frames and quotas of each namespace, per tier.", Verb::kNamespaces);
   CLI::App* evict =
       add(app, "evict", "Move a sequence's pages down; waits until they have moved.", Verb::kEvict);
   AddSequence(*evict, arguments);

@@ -21,6 +21,7 @@ enum class Verb {
   kSequenceList,
   kSequenceShow,
   kClients,
+  kNamespaces,
   kEvict,
   kPrefetch,
   kVersion,
