@@ -8,6 +8,7 @@
 #include "memmgr/base/check.h"
 #include "memmgr/core/durable.h"
 #include "memmgr/core/planner.h"
+#include "memmgr/core/quota_stuck.h"
 #include "memmgr/core/sequences.h"
 
 namespace kvpager {
@@ -225,6 +226,17 @@ void GiveUpBackground(CoreState& s) {
                 "there is no room below; enlarge host or nvme");
   }
   GiveUpDurableNames(s);
+}
+
+bool GiveUpStuckBelow(CoreState& s) {
+  bool any = GiveUpDurableNamesStuckBelow(s);
+  for (Eviction& row : s.evictions) {
+    if (!row.in_use || !StuckBelow(s, s.sequences.Find(row.sequence)->name_space)) continue;
+    EndEviction(s, row, StatusCode::kResourceExhausted,
+                "the namespace has its maximum below; raise its host.max or nvme.max");
+    any = true;
+  }
+  return any;
 }
 
 bool LetGoOfPrefetched(CoreState& s) {

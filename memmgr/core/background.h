@@ -25,6 +25,9 @@ void RunBackground(CoreState& state);
 // ever.
 void GiveUpBackground(CoreState& state);
 
+// The same of those whose namespace is stuck at a maximum (quota_stuck.h). True if there was one.
+bool GiveUpStuckBelow(CoreState& state);
+
 // Ends the prefetches by keys, which hold the blocks that they bring nearer. False if there is
 // none.
 bool LetGoOfPrefetched(CoreState& state);

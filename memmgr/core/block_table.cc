@@ -28,13 +28,16 @@ BlockTable::BlockTable(const Limits& limits)
       pages_(limits.pages_max()),
       frame_namespaces_(limits.frames_max[TierIndex(Tier::kHbm)]),
       unseen_readers_(limits.namespaces_max, 0),
-      limbo_(limits.frames_max[TierIndex(Tier::kHbm)], limits.clients_max),
+      limbo_(limits.frames_max[TierIndex(Tier::kHbm)], limits.clients_max,
+             static_cast<uint32_t>(limits.quotas.size())),
       quarantine_(limits.frames_max[TierIndex(Tier::kHbm)], limits.clients_max),
       rows_(limits.blocks_max),
       hbm_frames_(limits.frames_max[TierIndex(Tier::kHbm)]),
       host_frames_(limits.frames_max[TierIndex(Tier::kHost)]),
       runs_(limits.frames_max[TierIndex(Tier::kNvme)] / limits.num_groups),
-      policy_(std::make_unique<LruPolicy>(limits.blocks_max)) {}
+      charges_(limits),
+      policy_(std::make_unique<LruPolicy>(limits.blocks_max,
+                                          static_cast<uint32_t>(limits.quotas.size()) + 1)) {}
 
 // ---- Rows
 
@@ -50,6 +53,7 @@ BlockIndex BlockTable::Allocate(NamespaceId name_space, BlockIndex parent, uint3
   fresh.name_space = name_space;
   fresh.touches = 1;
   fresh.last_use = ++use_counter_;
+  policy_->Assign(BlockIndex{row}, charges_.ClassOf(name_space));
   Advance(fresh, BlockEvent::kAllocate);
   SetParent(BlockIndex{row}, parent);
   return BlockIndex{row};
@@ -62,8 +66,10 @@ BlockIndex BlockTable::Restore(NamespaceId name_space, FrameIndex nvme_first) {
   restored.name_space = name_space;
   restored.touches = 2;  // It was worth a write once.
   restored.last_use = ++use_counter_;
+  policy_->Assign(BlockIndex{row}, charges_.ClassOf(name_space));
   Advance(restored, BlockEvent::kRestore);
   runs_.TakeExactly(nvme_first.value / num_groups_);
+  charges_.Take(name_space, Tier::kNvme, num_groups_);
   restored.nvme_first = nvme_first;
   restored.restored = true;
   for (uint32_t group = 0; group < num_groups_; ++group) {
@@ -77,8 +83,9 @@ void BlockTable::Seal(BlockIndex index) {
   KVP_CHECK_EQ(sealed.write_pins, 0);
   Advance(sealed, BlockEvent::kSeal);
   sealed.writer = ClientId{};
-  open_pages_host_ -= sealed.pages_in[TierIndex(Tier::kHost)];
+  CountOpenHost(sealed, -static_cast<int32_t>(sealed.pages_in[TierIndex(Tier::kHost)]));
   RefreshStocks(index);
+  charges_.NoteFreed(sealed.name_space);  // It may go down now.
 }
 
 void BlockTable::Release(BlockIndex index) {
@@ -86,7 +93,7 @@ void BlockTable::Release(BlockIndex index) {
   KVP_CHECK_EQ(released.references, 0u);
   KVP_CHECK(!released.named);
   if (released.phase == BlockPhase::kOpen) {
-    open_pages_host_ -= released.pages_in[TierIndex(Tier::kHost)];
+    CountOpenHost(released, -static_cast<int32_t>(released.pages_in[TierIndex(Tier::kHost)]));
   }
   Advance(released, BlockEvent::kRelease);
   for (uint32_t group = 0; group < num_groups_; ++group) {
@@ -145,10 +152,29 @@ void BlockTable::AddReference(BlockIndex index) {
 
 void BlockTable::RemoveReference(BlockIndex index) {
   KVP_CHECK_GT(block(index).references, 0u);
-  if (--block(index).references == 0) RefreshStocks(index);
+  if (--block(index).references > 0) return;
+  RefreshStocks(index);
+  charges_.NoteFreed(block(index).name_space);
 }
 
-void BlockTable::SetMovable(BlockIndex index, bool movable) { block(index).movable = movable; }
+void BlockTable::SetNamespace(BlockIndex index, NamespaceId name_space) {
+  Block& row = block(index);
+  if (row.name_space == name_space) return;
+  KVP_CHECK(row.phase == BlockPhase::kSealed);
+  for (Tier tier : {Tier::kHbm, Tier::kHost, Tier::kNvme}) {
+    uint32_t frames = row.pages_in[TierIndex(tier)];
+    if (tier == Tier::kNvme && frames > 0) frames = num_groups_;
+    charges_.Give(row.name_space, tier, frames);
+    charges_.Take(name_space, tier, frames);
+  }
+  row.name_space = name_space;
+  policy_->Assign(index, charges_.ClassOf(name_space));
+}
+
+void BlockTable::SetMovable(BlockIndex index, bool movable) {
+  block(index).movable = movable;
+  if (movable) charges_.NoteFreed(block(index).name_space);
+}
 
 void BlockTable::Touch(BlockIndex index) {
   block(index).last_use = ++use_counter_;
@@ -168,12 +194,16 @@ void BlockTable::Change(PageIndex index, Tier tier, CopyEvent event, FrameIndex 
   Block& row = block(owner);
   const bool was_absent = copy.absent();
   const bool was_valid = copy.valid();
-  const bool was_readable = was_valid || copy.state == CopyState::kRetiring;
+  const bool was_retiring = copy.state == CopyState::kRetiring;
+  const bool was_readable = was_valid || was_retiring;
   copy.state = *next;
+  const bool retiring = copy.state == CopyState::kRetiring;
+  if (retiring != was_retiring) charges_.AddLeaving(row.name_space, retiring ? 1 : -1);
   if (was_absent) {
     KVP_CHECK(!frame.is_none());
     copy.frame = frame;
-    open_pages_host_ += tier == Tier::kHost && row.phase == BlockPhase::kOpen;
+    if (tier != Tier::kNvme) charges_.Take(row.name_space, tier);  // A run is charged whole.
+    if (tier == Tier::kHost && row.phase == BlockPhase::kOpen) CountOpenHost(row, 1);
     if (row.pages_in[TierIndex(tier)]++ == 0) Enter(owner, tier);
   }
   if (tier == Tier::kNvme) row.pages_valid_nvme += copy.valid() - was_valid;
@@ -182,7 +212,7 @@ void BlockTable::Change(PageIndex index, Tier tier, CopyEvent event, FrameIndex 
     KVP_CHECK_EQ(copy.pins, 0);
     LetGoOfFrame(row, tier, copy.frame, was_readable);
     copy.frame = FrameIndex{};
-    open_pages_host_ -= tier == Tier::kHost && row.phase == BlockPhase::kOpen;
+    if (tier == Tier::kHost && row.phase == BlockPhase::kOpen) CountOpenHost(row, -1);
     if (--row.pages_in[TierIndex(tier)] == 0) Leave(owner, tier);
   }
   if (tier == Tier::kHbm && was_valid != copy.valid()) Publish(index);
@@ -198,20 +228,29 @@ void BlockTable::LetGoOfFrame(const Block& row, Tier tier, FrameIndex frame, boo
   // A frame that is still being filled is nobody's to write: no step was told of it.
   const ClientId writer = tier == Tier::kHbm && was_readable ? row.writer : ClientId{};
   if (unseen) {
-    limbo_.Add(frame, row.name_space, writer);
-  } else if (tier == Tier::kHbm) {
-    GiveFrame(frame, writer);
+    limbo_.Add(frame, row.name_space, writer);  // Charged until it leaves.
+    charges_.AddLeaving(row.name_space, 1);
+  } else if (quarantine_.keeps(writer)) {
+    quarantine_.Add(writer, frame, row.name_space);  // The same.
+    charges_.AddLeaving(row.name_space, 1);
   } else {
     frames(tier).Give(frame.value);
+    charges_.Give(row.name_space, tier);
   }
 }
 
-void BlockTable::GiveFrame(FrameIndex frame, ClientId writer) {
+void BlockTable::LeaveLimbo(FrameIndex frame, NamespaceId name_space, ClientId writer) {
   if (quarantine_.keeps(writer)) {
-    quarantine_.Add(writer, frame);
+    quarantine_.Add(writer, frame, name_space);
   } else {
-    frames(Tier::kHbm).Give(frame.value);
+    GiveLeaving(frame, name_space);
   }
+}
+
+void BlockTable::GiveLeaving(FrameIndex frame, NamespaceId name_space) {
+  frames(Tier::kHbm).Give(frame.value);
+  charges_.Give(name_space, Tier::kHbm);
+  charges_.AddLeaving(name_space, -1);
 }
 
 void BlockTable::Enter(BlockIndex index, Tier tier) {
@@ -229,6 +268,7 @@ void BlockTable::Leave(BlockIndex index, Tier tier) {
   if (!parent.is_none()) --block(parent).children_in[TierIndex(tier)];
   if (tier == Tier::kNvme) {
     runs_.Give(row.nvme_first.value / num_groups_);
+    charges_.Give(row.name_space, Tier::kNvme, num_groups_);
     row.nvme_first = FrameIndex{};
     row.nvme_named = false;
     row.rewrite = false;
@@ -336,12 +376,18 @@ void BlockTable::TakeRun(BlockIndex index, Stamp stamp) {
   const uint32_t run = runs_.Take(run_hint_);
   KVP_CHECK(run != FreeMap::kNone);
   run_hint_ = run + 1;
+  charges_.Take(row.name_space, Tier::kNvme, num_groups_);
   row.nvme_first = FrameIndex{run * num_groups_};
   row.stamp = stamp;
   row.nvme_named = row.named;
 }
 
 // ---- What follows from a change
+
+void BlockTable::CountOpenHost(const Block& row, int32_t pages) {
+  open_pages_host_ += static_cast<uint32_t>(pages);
+  charges_.AddOpenHost(row.name_space, pages);
+}
 
 void BlockTable::Publish(PageIndex index) {
   const Page& changed = page(index);

@@ -4,7 +4,8 @@
 // that changes a Copy; each change keeps, in the same call, everything that follows from it:
 //
 //   the frame's pool, the policy's lists, the counts of resident children (leaf first, R8), the
-//   clean stock (R6), and the page table word that engines read.
+//   clean stock (R6), what the namespace is charged with, and the page table word that engines
+//   read.
 //
 // Thread-safety: none. No allocation after construction. Every call O(1) unless it says otherwise.
 // Errors: none; a forbidden transition is a CHECK.
@@ -19,6 +20,7 @@
 
 #include "memmgr/base/free_map.h"
 #include "memmgr/base/ids.h"
+#include "memmgr/core/charges.h"
 #include "memmgr/core/effect.h"
 #include "memmgr/core/limbo.h"
 #include "memmgr/core/limits.h"
@@ -60,6 +62,8 @@ class BlockTable {
   BlockIndex ParentOf(BlockIndex index) const;  // None: first of its chain, or cut off from it.
   void AddReference(BlockIndex index);
   void RemoveReference(BlockIndex index);
+  // A restored block learns whose it is. O(1).
+  void SetNamespace(BlockIndex index, NamespaceId name_space);
   void SetMovable(BlockIndex index, bool movable);
   void Touch(BlockIndex index);
   void Cool(BlockIndex index);
@@ -103,12 +107,18 @@ class BlockTable {
   // Frames that revoked engines could write.
   Quarantine& quarantine() { return quarantine_; }
   const Quarantine& quarantine() const { return quarantine_; }
-  // An HBM frame that nobody reads any more; `writer`, if any, could write it.
-  void GiveFrame(FrameIndex frame, ClientId writer);
+  // A frame in limbo that nobody reads any more; `writer`, if any, could write it.
+  void LeaveLimbo(FrameIndex frame, NamespaceId name_space, ClientId writer);
+  // A frame that was charged as leaving is free.
+  void GiveLeaving(FrameIndex frame, NamespaceId name_space);
   // Engines of the namespace that run such steps.
   void CountUnseenReaders(NamespaceId name, int change) {
     unseen_readers_[name.value] += static_cast<uint32_t>(change);
   }
+
+  // Who has how many frames.
+  Charges& charges() { return charges_; }
+  const Charges& charges() const { return charges_; }
 
   // ---- Stocks (R6)
   uint32_t clean_pages(Tier tier) const { return clean_pages_[TierIndex(tier)]; }
@@ -133,6 +143,7 @@ class BlockTable {
   void Publish(PageIndex page);
   void LetGoOfFrame(const Block& row, Tier tier, FrameIndex frame, bool was_readable);
   bool IsClean(PageIndex page, Tier tier) const;
+  void CountOpenHost(const Block& row, int32_t pages);
   void RefreshStock(PageIndex page);
   void RefreshStocks(BlockIndex index);  // O(groups)
   Page& mutable_page(PageIndex index) { return pages_[index.value]; }
@@ -156,6 +167,7 @@ class BlockTable {
   std::array<uint32_t, kTierCount> blocks_in_{};
   uint32_t claimed_pages_ = 0;
   uint32_t open_pages_host_ = 0;
+  Charges charges_;
   uint64_t use_counter_ = 0;
   std::unique_ptr<ResidencyPolicy> policy_;
   Effects* effects_ = nullptr;

@@ -11,9 +11,12 @@
 #include "memmgr/core/loss.h"
 #include "memmgr/core/pinning.h"
 #include "memmgr/core/planner.h"
+#include "memmgr/core/quota_stuck.h"
+#include "memmgr/core/room.h"
 #include "memmgr/core/step_pages.h"
 #include "memmgr/core/step_queue.h"
 #include "memmgr/core/steps.h"
+#include "memmgr/core/victims.h"
 
 namespace kvpager {
 namespace {
@@ -29,19 +32,18 @@ bool SamePlace(const PageCursor& a, const PageCursor& b) {
          a.group == b.group;
 }
 
-// One entry alone would not fit in an empty HBM: better said before everything is evicted for it.
-bool FitsAtAll(CoreState& s, const Step& step) {
-  const uint32_t frames = s.limits.frames_max[TierIndex(Tier::kHbm)];
-  bool fits = true;
+// What the largest entry alone needs in HBM; 0 of a SPLIT step. Where that does not fit, it is said
+// before everything is evicted for it.
+uint64_t LargestEntryPages(CoreState& s, const Step& step) {
+  uint64_t largest = 0;
+  if (step.residency != Residency::kResident) return largest;
   ForEachEntry(s, step, [&](const EntryState& entry, const Sequence& sequence) {
     const uint32_t groups = std::min(entry.range.group_count, s.limits.num_groups);
     const uint32_t read = std::min(entry.range.block_count, sequence.blocks);
     const uint32_t written = sequence.blocks - std::min(sequence.blocks, entry.write_first);
-    const uint64_t pages =
-        std::max(uint64_t{read} * groups, uint64_t{written} * s.limits.num_groups);
-    if (step.residency == Residency::kResident && pages > frames) fits = false;
+    largest = std::max({largest, uint64_t{read} * groups, uint64_t{written} * s.limits.num_groups});
   });
-  return fits;
+  return largest;
 }
 
 // Makes the next step the collecting one. False if there is none that may start.
@@ -49,7 +51,7 @@ bool StartNext(CoreState& s) {
   const uint32_t slot = NextToCollect(s);
   if (slot == kNoSlot) {
     // Nobody competes: past turns do not count for ever.
-    std::fill(s.namespace_pages.begin(), s.namespace_pages.end(), 0);
+    ForgetTurns(s);
     return false;
   }
   Step& step = s.steps.step(slot);
@@ -66,9 +68,16 @@ bool StartNext(CoreState& s) {
     FailStep(s, slot, refusal.status, refusal.reason);
     return true;
   }
-  if (!FitsAtAll(s, step)) {
+  const uint64_t pages = LargestEntryPages(s, step);
+  const uint32_t max = s.blocks.charges().quota(s.client(step.client).name_space, Tier::kHbm).max;
+  if (pages > std::min(max, s.limits.frames_max[TierIndex(Tier::kHbm)])) {
     UndoAdmission(s, step);
     ReleaseSplitSlot(s, step);
+    if (pages <= s.limits.frames_max[TierIndex(Tier::kHbm)]) {
+      FailForQuota(s, slot,
+                   {.limit = QuotaLimit::kMaximum, .quota_pages = max, .needed_pages = pages});
+      return true;
+    }
     FailStep(
         s, slot, absl::StatusCode::kResourceExhausted,
         "the step reads more pages than hbm has frames; read fewer blocks or groups at a time");
@@ -191,6 +200,8 @@ void FetchMissing(CoreState& s, Step& step) {
   Pass(s, step, /*place=*/false, obstacles);
   if (!obstacles.host_page_waits) Pass(s, step, /*place=*/true, obstacles);
   step.host_page_waits = obstacles.host_page_waits;
+  step.short_of_hbm = obstacles.no_frame_hbm;
+  step.short_of_host = obstacles.no_frame_host;
   step.wants_room = (obstacles.no_frame_hbm || obstacles.no_frame_host) && step.missing > 0;
   if (!step.wants_room) return;
   if (!step.waited_for_room) {
@@ -198,7 +209,7 @@ void FetchMissing(CoreState& s, Step& step) {
     ++s.metrics.steps_waited_for_room;
   }
   if (!obstacles.no_frame_hbm) return;
-  MakeRoomHbm(s, std::min(step.missing, kMovesMax),
+  MakeRoomHbm(s, s.client(step.client).name_space, std::min(step.missing, kMovesMax),
               obstacles.host_page_waits ? Demotion::kSwap : Demotion::kMove, Reach::kNear);
 }
 
@@ -224,7 +235,7 @@ void MakeReady(CoreState& s, uint32_t slot) {
   step.phase = StepPhase::kReady;
   step.wait.promoted_host_pages -=
       std::min(step.wait.promoted_host_pages, step.wait.promoted_nvme_pages);
-  s.namespace_pages[s.client(step.client).name_space.value] += step.collected_pages;
+  CountTurn(s, step);
   ++s.metrics.steps_ready;
   if (step.began_input == s.inputs) ++s.metrics.steps_ready_at_once;
   Reply& reply = s.Answer(step.client, step.request, absl::StatusCode::kOk, "");
@@ -363,6 +374,28 @@ bool FetchThroughReserve(CoreState& s, Step& step) {
 
 }  // namespace
 
+bool TryFarther(CoreState& s, uint32_t slot) {
+  Step& step = s.steps.step(slot);
+  const NamespaceId owner = s.client(step.client).name_space;
+  const uint32_t in_flight = s.operations.in_flight_total();
+  const uint32_t limbo = s.blocks.limbo().count();
+  // Perhaps what may go is only far from the cold end. Host memory only if that helps: what goes
+  // there in vain comes back by itself, and would go again.
+  const bool own_short = s.blocks.charges().Room(owner, Tier::kHbm) == 0;
+  const VictimSearch search{
+      .taker = owner, .reach = Reach::kAll, .whose = own_short ? Whose::kOwn : Whose::kAnybodys};
+  const bool needs_host =
+      step.short_of_host || !s.blocks.charges().any_quota() || FindVictimHbm(s, search).found();
+  if (needs_host) MakeRoomHost(s, owner, Reach::kAll);
+  MakeRoomHbm(s, owner, 1 + (own_short ? 0 : s.blocks.frames(Tier::kHbm).free_count()),
+              step.host_page_waits ? Demotion::kSwap : Demotion::kMove, Reach::kAll);
+  if (s.progress || s.operations.in_flight_total() > in_flight ||
+      s.blocks.limbo().count() > limbo) {
+    return true;
+  }
+  return FetchThroughReserve(s, step) || LetGoOfPrefetched(s);
+}
+
 bool GiveUpIfStuck(CoreState& s) {
   if (s.collecting == kNoSlot || s.AwaitsFrames() || s.job_count > 0) return false;
   if (s.now < s.nvme_write_retry) return false;
@@ -372,13 +405,7 @@ bool GiveUpIfStuck(CoreState& s) {
     const StepPhase phase = s.steps.step(i).phase;
     if (phase == StepPhase::kReady || phase == StepPhase::kEnding) return false;
   }
-  // Perhaps what may go is only far from the cold end.
-  MakeRoomHost(s, Reach::kAll);
-  MakeRoomHbm(s, 1 + s.blocks.frames(Tier::kHbm).free_count(),
-              s.steps.step(slot).host_page_waits ? Demotion::kSwap : Demotion::kMove, Reach::kAll);
-  if (s.AwaitsFrames() || s.progress) return true;
-  if (FetchThroughReserve(s, s.steps.step(slot))) return true;
-  if (LetGoOfPrefetched(s)) return true;
+  if (TryFarther(s, slot)) return true;
   AbandonCollecting(s, slot);
   FailStep(
       s, slot, absl::StatusCode::kResourceExhausted,

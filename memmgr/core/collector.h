@@ -32,6 +32,10 @@ void AbandonCollecting(CoreState& state, uint32_t slot);
 // further away, or answers it with kResourceExhausted. True if there was one.
 bool GiveUpIfStuck(CoreState& state);
 
+// Room for the collecting step from further away, or through the reserve, or by letting go of
+// prefetched blocks. True if that started something.
+bool TryFarther(CoreState& state, uint32_t slot);
+
 // Its blocks were used now; of long sequences not more often than is worth the time.
 void TouchBlocks(CoreState& state, Sequence& sequence);
 

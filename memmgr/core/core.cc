@@ -13,6 +13,7 @@
 #include "memmgr/core/client_info.h"
 #include "memmgr/core/collector.h"
 #include "memmgr/core/planner.h"
+#include "memmgr/core/quota_stuck.h"
 #include "memmgr/core/sequences.h"
 #include "memmgr/core/state.h"
 #include "memmgr/core/steps.h"
@@ -28,11 +29,16 @@ void BeginInput(CoreState& s, Instant now, Effects& effects) {
   s.effects = &effects;
   s.blocks.set_effects(&effects);
   s.budget = s.limits.pages_per_input;
+  s.jobs_cut = false;
   ++s.inputs;
 }
 
 // Nothing moves and nothing is in flight: what still waits would wait for ever.
 void GiveUp(CoreState& s) {
+  if (GiveUpForQuota(s)) {
+    s.progress = true;
+    return;
+  }
   if (s.AwaitsFrames() || s.now < s.nvme_write_retry) return;
   if (!GiveUpIfStuck(s)) GiveUpBackground(s);
 }
@@ -57,6 +63,7 @@ void RunToFixedPoint(CoreState& s) {
     any_progress |= s.progress;
     if (!s.EffectsHaveRoom()) break;
     if (s.budget == 0 && GotSomewhere(s, any_progress)) break;
+    if (!s.progress && s.jobs_cut) break;
     if (!s.progress) {
       // With nothing in flight nothing would wake it: it is looked at whatever the budget says.
       if (!s.AwaitsFrames()) s.budget = s.limits.pages_per_input;
@@ -64,7 +71,7 @@ void RunToFixedPoint(CoreState& s) {
     }
     if (!s.progress) break;
   }
-  const bool cut_short = s.budget == 0 || !s.EffectsHaveRoom();
+  const bool cut_short = s.budget == 0 || s.jobs_cut || !s.EffectsHaveRoom();
   s.unfinished = s.progress || (cut_short && GotSomewhere(s, any_progress));
 }
 
@@ -193,8 +200,9 @@ void Core::PassLimbo(Instant now, Effects& effects) {
   BeginInput(s, now, effects);
   Limbo& limbo = s.blocks.limbo();
   limbo.Stamp(s.lane_users, now);
-  limbo.Release(s.lane_users,
-                [&s](FrameIndex frame, ClientId writer) { s.blocks.GiveFrame(frame, writer); });
+  limbo.Release(s.lane_users, [&s](FrameIndex frame, NamespaceId name_space, ClientId writer) {
+    s.blocks.LeaveLimbo(frame, name_space, writer);
+  });
   RunToFixedPoint(s);
 }
 
@@ -248,6 +256,10 @@ TierInfo Core::tier_info(Tier tier) const {
 
 StepsInfo Core::steps_of(ClientId client) const { return StepsOf(*state_, client); }
 HoldingsInfo Core::holdings_of(ClientId client) const { return HoldingsOf(*state_, client); }
+
+uint32_t Core::frames_charged(NamespaceId name_space, Tier tier) const {
+  return state_->blocks.charges().used(name_space, tier);
+}
 
 SequenceInfo Core::sequence_info(uint32_t slot_first) const {
   const CoreState& s = *state_;

@@ -116,6 +116,8 @@ class Core {
   const Limits& limits() const;
   const CoreMetrics& metrics() const;
   TierInfo tier_info(Tier tier) const;
+  // Frames charged to the namespace (charges.h); none: to restored blocks that nobody has opened.
+  uint32_t frames_charged(NamespaceId name_space, Tier tier) const;
   uint32_t sequences_open() const;
   uint32_t steps_open() const;    // Waiting or ready.
   uint32_t blocks_known() const;  // With a row: every block that has a copy, or is about to.

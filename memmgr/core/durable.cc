@@ -8,9 +8,10 @@
 #include "memmgr/core/background.h"
 #include "memmgr/core/naming.h"
 #include "memmgr/core/planner.h"
+#include "memmgr/core/quota_stuck.h"
+#include "memmgr/core/room.h"
 #include "memmgr/core/sequences.h"
 #include "memmgr/core/stocks.h"
-#include "memmgr/core/victims.h"
 
 namespace kvpager {
 namespace {
@@ -21,14 +22,6 @@ constexpr uint32_t kBlocksAhead = 16;  // Per input; bounds the work apart from 
 
 bool OnNvme(const CoreState& s, const Block& block) {
   return block.nvme_named && block.pages_valid_nvme == s.limits.num_groups;
-}
-
-// Whether the block has a run, or could take one. Copying it down for nothing would go on for ever:
-// the copy makes way for others, and is made again.
-bool MayGetRun(const CoreState& s, BlockIndex index) {
-  if (!s.blocks.block(index).nvme_first.is_none() || s.blocks.runs_free() > 0) return true;
-  const VictimNvme victim = FindVictimNvme(s, Reach::kNear);
-  return !victim.block.is_none() && victim.block != index;
 }
 
 // Starts what brings the block's pages to NVMe under its name.
@@ -50,7 +43,7 @@ void PushDown(CoreState& s, BlockIndex index, bool first) {
     if (row.copy(Tier::kHost).valid()) {
       WriteOut(s, page);
     } else if (row.copy(Tier::kHost).absent() && row.copy(Tier::kHbm).valid() &&
-               MayGetRun(s, index)) {
+               MayGetRun(s, index)) {  // Copied down for nothing it would make way, and come again.
       Demote(s, page, Urgency::kDemand, Demotion::kCopy);
     }
   }
@@ -58,7 +51,10 @@ void PushDown(CoreState& s, BlockIndex index, bool first) {
 
 void Commit(CoreState& s, uint32_t slot, BlockIndex index) {
   Block& block = s.blocks.block(index);
-  Operation operation{.durable = true, .page = s.blocks.page_of(index, 0), .owner = slot};
+  Operation operation{.durable = true,
+                      .page = s.blocks.page_of(index, 0),
+                      .owner = slot,
+                      .quota_class = s.blocks.charges().ClassOf(block.name_space)};
   const BlockIndex parent = s.blocks.ParentOf(index);
   s.effects->catalogue_writes.push_back(
       {.op = s.operations.Start(operation),
@@ -212,6 +208,19 @@ void GiveUpDurableNames(CoreState& s) {
     if (!name.in_use || name.writes_in_flight > 0) continue;
     End(s, name, StatusCode::kResourceExhausted, "nvme has no room for durable blocks");
   }
+}
+
+bool GiveUpDurableNamesStuckBelow(CoreState& s) {
+  bool any = false;
+  for (DurableName& name : s.durable_names) {
+    if (!name.in_use || name.writes_in_flight > 0) continue;
+    const Sequence& own = *s.sequences.Find(name.sequence);
+    if (name.position >= own.blocks || !StuckBelow(s, own.name_space)) continue;
+    End(s, name, StatusCode::kResourceExhausted,
+        "the namespace's maximum of nvme has no room for durable blocks; raise its nvme.max");
+    any = true;
+  }
+  return any;
 }
 
 }  // namespace kvpager

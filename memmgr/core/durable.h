@@ -14,6 +14,8 @@ namespace kvpager {
 void RunDurableNames(CoreState& state);
 
 // Nothing is in flight and nothing moves: those that wait will wait for ever.
+// Those whose namespace is stuck at a maximum; true if there was one.
+bool GiveUpDurableNamesStuckBelow(CoreState& state);
 void GiveUpDurableNames(CoreState& state);
 
 }  // namespace kvpager

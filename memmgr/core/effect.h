@@ -105,6 +105,17 @@ struct SequenceUpdate {
   uint32_t run_count = 0;
 };
 
+// Why a step was refused whose namespace has quotas, in numbers: kMaximum, it needs more of the
+// tier than `quota_pages`, or has all of them in use and nowhere to put them; kGuarantees, the rest
+// of the tier is guaranteed to others.
+enum class QuotaLimit : uint8_t { kNone, kMaximum, kGuarantees };
+struct QuotaRefusal {
+  QuotaLimit limit = QuotaLimit::kNone;
+  Tier tier = Tier::kHbm;
+  uint64_t quota_pages = 0;   // What the namespace can have at most.
+  uint64_t needed_pages = 0;  // What the step reads and writes, at least.
+};
+
 // Which kind of answer, so that a reader need not know the request.
 enum class ReplyKind : uint8_t {
   kAnswer,
@@ -135,6 +146,7 @@ struct Reply {
   std::array<uint32_t, kTierCount> hit_blocks{};  // Open, Extend: where the reused blocks were.
   Ticket ticket;                                  // kStepReady.
   StepWait wait;                                  // kStepReady.
+  QuotaRefusal quota;                             // kStepReady with kResourceExhausted.
   uint32_t update_first = 0;                      // Into Effects::updates.
   uint32_t update_count = 0;
 };

@@ -171,23 +171,76 @@ JobResult RunJob(CoreState& s, const Job& job) {
   return JobResult::kDone;
 }
 
-}  // namespace
+void PopJob(CoreState& s, JobQueue& queue) {
+  const uint32_t slot = queue.first;
+  queue.first = s.jobs[slot].next;
+  if (queue.first == kNoSlot) queue.last = kNoSlot;
+  s.jobs[slot].next = s.job_free;
+  s.job_free = slot;
+  --queue.count;
+  --s.job_count;
+}
 
-void RunJobs(CoreState& s) {
-  for (uint32_t left = s.job_count; left > 0; --left) {
+// Runs the queue's jobs, each once, until all have been looked at or the budget is spent.
+void RunQueue(CoreState& s, JobQueue& queue) {
+  for (; queue.left > 0; --queue.left) {
     if (s.budget == 0 || !s.EffectsHaveRoom()) return;
-    const Job job = s.jobs[s.job_first];
+    const Job job = s.jobs[queue.first];
     const uint32_t count_before = s.job_count;
     const JobResult result = RunJob(s, job);
     if (result == JobResult::kMore) return;
-    s.job_first = static_cast<uint32_t>((s.job_first + 1) % s.jobs.size());
-    --s.job_count;
+    PopJob(s, queue);
     if (result == JobResult::kLater) {
+      const bool fresh = s.jobs_fresh;
       s.PushJob(job);
+      s.jobs_fresh = fresh;
       if (s.job_count > count_before) s.progress = true;  // It waits for what it has just started.
     } else {
       s.progress = true;
     }
+  }
+}
+
+bool StepsWait(const CoreState& s) {
+  for (const Client& client : s.clients) {
+    if (client.unready_first != kNoSlot && !client.gone) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+// Clients in turn, a slice of the budget each: whoever closes a million blocks delays nobody else's
+// step by more than the others' slices. While steps wait, a part of the budget is theirs.
+void RunJobs(CoreState& s) {
+  if (s.job_count == 0) return;
+  constexpr uint32_t kSlices = 8;
+  const uint32_t slice = std::max(1u, s.limits.pages_per_input / kSlices);
+  const uint32_t kept = StepsWait(s) ? s.limits.pages_per_input / 4 : 0;
+  if (s.budget <= kept) {
+    s.jobs_cut |= s.jobs_fresh;
+    return;
+  }
+  s.jobs_fresh = false;
+  uint32_t queues_left = 0;
+  for (JobQueue& queue : s.job_queues) {
+    queue.left = queue.count;
+    queues_left += queue.count > 0;
+  }
+  const auto queues = static_cast<uint32_t>(s.job_queues.size());
+  for (; queues_left > 0; s.job_turn = (s.job_turn + 1) % queues) {
+    JobQueue& queue = s.job_queues[s.job_turn];
+    if (queue.left == 0) continue;
+    if (s.budget <= kept || !s.EffectsHaveRoom()) {
+      s.jobs_cut = s.jobs_fresh = true;
+      return;
+    }
+    const uint32_t mine = std::min(slice, s.budget - kept);
+    const uint32_t rest = s.budget - mine;
+    s.budget = mine;
+    RunQueue(s, queue);
+    s.budget += rest;
+    if (queue.left == 0) --queues_left;
   }
 }
 

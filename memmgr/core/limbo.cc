@@ -8,9 +8,16 @@
 
 namespace kvpager {
 
-Limbo::Limbo(uint32_t frames_max, uint32_t clients_max)
-    : next_(frames_max, kNone), name_spaces_(frames_max), writers_(frames_max) {
-  for (Batch& batch : batches_) batch.stamps.resize(clients_max);
+Limbo::Limbo(uint32_t frames_max, uint32_t clients_max, uint32_t quotas)
+    : next_(frames_max, kNone),
+      name_spaces_(frames_max),
+      writers_(frames_max),
+      quotas_(quotas),
+      class_counts_(quotas + 1, 0) {
+  for (Batch& batch : batches_) {
+    batch.stamps.resize(clients_max);
+    batch.class_counts.resize(quotas + 1, 0);
+  }
 }
 
 void Limbo::Add(FrameIndex frame, NamespaceId name_space, ClientId writer) {
@@ -18,6 +25,7 @@ void Limbo::Add(FrameIndex frame, NamespaceId name_space, ClientId writer) {
   writers_[frame.value] = writer;
   Append(unstamped_, frame.value);
   ++count_;
+  ++class_counts_[QuotaClassOf(name_space, quotas_)];
 }
 
 void Limbo::Append(Chain& chain, uint32_t frame) {
@@ -35,6 +43,7 @@ void Limbo::Stamp(const std::vector<LaneUser>& users, Instant now) {
     const uint32_t next = next_[frame];
     Append(batch.frames, frame);
     ++batch.count;
+    ++batch.class_counts[QuotaClassOf(name_spaces_[frame], quotas_)];
     frame = next;
   }
   batch.stamped = now;
@@ -52,6 +61,15 @@ uint32_t Limbo::coming(Instant now) const {
     if (now.ns >= batch.stamped.ns + kSoonNs) stuck += batch.count;
   }
   return count_ - stuck;
+}
+
+uint32_t Limbo::coming_of(uint32_t quota_class, Instant now) const {
+  uint32_t stuck = 0;
+  for (uint32_t i = 0; i < batch_count_; ++i) {
+    const Batch& batch = batches_[(batch_first_ + i) % kBatchesMax];
+    if (now.ns >= batch.stamped.ns + kSoonNs) stuck += batch.class_counts[quota_class];
+  }
+  return class_counts_[quota_class] - stuck;
 }
 
 void Limbo::Forget(ClientId client) {

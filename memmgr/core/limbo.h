@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "memmgr/base/ids.h"
+#include "memmgr/core/charges.h"
 
 namespace kvpager {
 
@@ -40,7 +41,8 @@ struct LaneUser {
 
 class Limbo {
  public:
-  Limbo(uint32_t frames_max, uint32_t clients_max);
+  // `quotas`: namespaces that have one (charges.h).
+  Limbo(uint32_t frames_max, uint32_t clients_max, uint32_t quotas = 0);
 
   // The frame's word has been withdrawn by the input at hand; `writer`, if any, could write it.
   // REQUIRES: it is not in limbo.
@@ -50,7 +52,7 @@ class Limbo {
   // The slot's engine is gone, or a new one begins: nobody waits for the old one any more.
   void Forget(ClientId client);
 
-  // Calls `free(frame, writer)` for each frame that has passed; true if there was one.
+  // Calls `free(frame, namespace, writer)` for each frame that has passed; true if there was one.
   template <typename Free>
   bool Release(const std::vector<LaneUser>& users, Free free);
 
@@ -62,6 +64,12 @@ class Limbo {
   // Those that can be counted on: in limbo for less than kSoonNs. What stays longer waits for an
   // engine that may hang, and must keep nobody from making room elsewhere.
   uint32_t coming(Instant now) const;
+  // The same of one class of namespaces.
+  uint32_t count_of(uint32_t quota_class) const { return class_counts_[quota_class]; }
+  uint32_t coming_of(uint32_t quota_class, Instant now) const;
+  // Calls `visit(namespace)` for each frame in limbo. O(count).
+  template <typename Visit>
+  void ForEach(Visit visit) const;
 
  private:
   static constexpr uint32_t kNone = ~uint32_t{0};
@@ -75,6 +83,7 @@ class Limbo {
   struct Batch {
     Chain frames;
     uint32_t count = 0;
+    std::vector<uint32_t> class_counts;
     Instant stamped;
     std::vector<std::array<uint64_t, kLanesMax>> stamps;  // By client slot; 0: not waited for.
   };
@@ -92,6 +101,8 @@ class Limbo {
   uint32_t batch_first_ = 0;
   uint32_t batch_count_ = 0;
   uint32_t count_ = 0;
+  const uint32_t quotas_;
+  std::vector<uint32_t> class_counts_;
 };
 
 template <typename Free>
@@ -105,10 +116,13 @@ bool Limbo::Release(const std::vector<LaneUser>& users, Free free) {
       if (Blocked(batch, users, name_spaces_[frame])) {
         Append(left, frame);
       } else {
+        const uint32_t quota_class = QuotaClassOf(name_spaces_[frame], quotas_);
         --count_;
+        --class_counts_[quota_class];
         --batch.count;
+        --batch.class_counts[quota_class];
         any = true;
-        free(FrameIndex{frame}, writers_[frame]);
+        free(FrameIndex{frame}, name_spaces_[frame], writers_[frame]);
       }
       frame = next;
     }
@@ -119,6 +133,19 @@ bool Limbo::Release(const std::vector<LaneUser>& users, Free free) {
     --batch_count_;
   }
   return any;
+}
+
+template <typename Visit>
+void Limbo::ForEach(Visit visit) const {
+  const auto visit_chain = [&](const Chain& chain) {
+    for (uint32_t frame = chain.first; frame != kNone; frame = next_[frame]) {
+      visit(name_spaces_[frame]);
+    }
+  };
+  visit_chain(unstamped_);
+  for (uint32_t i = 0; i < batch_count_; ++i) {
+    visit_chain(batches_[(batch_first_ + i) % kBatchesMax].frames);
+  }
 }
 
 }  // namespace kvpager

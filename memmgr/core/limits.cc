@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -62,6 +63,64 @@ absl::Status Check(const PoolOptions& options) {
   return absl::OkStatus();
 }
 
+constexpr const char* kTierNames[] = {"hbm", "host", "nvme"};
+
+std::string NameOf(const PoolOptions& options, size_t index) {
+  if (index < options.quota_names.size()) return options.quota_names[index];
+  return absl::StrCat(index);
+}
+
+// One tier of one namespace. The smallest maximum is what one page needs to pass through: a block
+// of HBM, and two frames of host memory, one of which stays in reserve (R2).
+absl::Status CheckQuota(const PoolOptions& options, size_t index, size_t tier) {
+  const Quota& quota = options.quotas[index].tiers[tier];
+  const std::string whose =
+      absl::StrCat("namespace \"", NameOf(options, index), "\": ", kTierNames[tier]);
+  if (quota.guaranteed > quota.max) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(whose, ".guaranteed is ", quota.guaranteed, " pages, more than ",
+                     kTierNames[tier], ".max = ", quota.max, "; lower the one or raise the other"));
+  }
+  const uint32_t least[] = {options.num_groups, std::max(2u, options.num_groups), 0};
+  if (quota.max < least[tier]) {
+    return absl::InvalidArgumentError(absl::StrCat(whose, ".max is ", quota.max,
+                                                   " pages, and no step runs with fewer than ",
+                                                   least[tier], "; raise it"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckQuotas(const PoolOptions& options) {
+  if (options.quotas.size() > std::min(kQuotasMax, options.namespaces_max)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(options.quotas.size(), " namespaces have quotas; at most ",
+                     std::min(kQuotasMax, options.namespaces_max),
+                     " can (limits.namespaces, and never more than ", kQuotasMax, ")"));
+  }
+  const uint32_t blocks[] = {options.blocks_hbm, options.blocks_host, options.blocks_nvme};
+  for (size_t tier = 0; tier < kTierCount; ++tier) {
+    uint64_t guaranteed = 0;
+    for (size_t i = 0; i < options.quotas.size(); ++i) {
+      if (absl::Status status = CheckQuota(options, i, tier); !status.ok()) return status;
+      guaranteed += options.quotas[i].tiers[tier].guaranteed;
+    }
+    const uint64_t frames = uint64_t{blocks[tier]} * options.num_groups;
+    if (guaranteed <= frames) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("the namespaces are guaranteed ", guaranteed, " pages of ", kTierNames[tier],
+                     " together, and it has ", frames, "; lower some ", kTierNames[tier],
+                     ".guaranteed, or raise ", kTierNames[tier], ".size"));
+  }
+  for (size_t i = 0; i < options.quotas.size(); ++i) {
+    const uint32_t share = options.quotas[i].share;
+    if (share >= 1 && share <= kShareMax) continue;
+    return absl::InvalidArgumentError(absl::StrCat("namespace \"", NameOf(options, i),
+                                                   "\": share = ", share, " must be in [1, ",
+                                                   kShareMax, "]"));
+  }
+  return absl::OkStatus();
+}
+
 uint32_t Share(uint64_t frames, uint32_t permille) {
   return static_cast<uint32_t>(frames * permille / 1000);
 }
@@ -80,7 +139,9 @@ absl::StatusOr<Limits> DeriveLimits(const PoolOptions& options) {
   for (const auto& [name, mark] : marks) {
     if (absl::Status status = CheckWatermark(name, mark); !status.ok()) return status;
   }
+  if (absl::Status status = CheckQuotas(options); !status.ok()) return status;
   Limits limits;
+  limits.quotas = options.quotas;
   limits.page_tokens = options.page_tokens;
   limits.num_groups = options.num_groups;
   limits.admission = options.blocks_nvme == 0 ? Admission::kNever : options.admission;

@@ -9,6 +9,8 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "memmgr/base/ids.h"
@@ -25,6 +27,24 @@ struct Watermark {
   uint32_t low_permille = 0;
   uint32_t high_permille = 0;
 };
+
+// What one namespace may have of one tier, in frames. Others never take its pages when it is at or
+// below `guaranteed`; it never has more than `max`.
+struct Quota {
+  uint32_t guaranteed = 0;
+  uint32_t max = ~uint32_t{0};  // All ones: no maximum.
+
+  friend bool operator==(const Quota&, const Quota&) = default;
+};
+
+inline constexpr uint32_t kShareMax = 1000;
+struct NamespaceQuota {
+  std::array<Quota, kTierCount> tiers;
+  uint32_t share = 1;  // [1, kShareMax]: weight when steps compete for frames (R1).
+};
+
+// Namespaces with quotas; all others are one class beside them (charges.h).
+inline constexpr uint32_t kQuotasMax = 63;
 
 // What the daemon's configuration says of one pool.
 struct PoolOptions {
@@ -45,6 +65,9 @@ struct PoolOptions {
   // Wide: what waits for the NVMe must not be what a step needs the room of. Blocks that are
   // admitted are written sooner or later; sooner costs nothing.
   Watermark clean_host = {600, 850};
+  // By namespace, with the names that refusals say; namespaces behind the end have no quotas.
+  std::vector<NamespaceQuota> quotas;
+  std::vector<std::string> quota_names;
   uint64_t incarnation = 1;  // Random per start of the daemon; first half of stamps.
 };
 
@@ -76,6 +99,7 @@ struct Limits {
   std::array<uint32_t, 2> clean_low{};  // Pages.
   std::array<uint32_t, 2> clean_high{};
   uint64_t incarnation = 0;
+  std::vector<NamespaceQuota> quotas;  // By namespace; those behind the end have none.
 
   uint32_t pages_max() const { return blocks_max * num_groups; }
 };

@@ -28,11 +28,15 @@ struct Operation {
   PageIndex page;         // Whose copy is being made.
   PageIndex source_page;  // kHbmToHbm: whose copy is read.
   uint32_t owner = 0;
+  uint32_t quota_class = 0;  // Of the namespace that it works for (charges.h).
 };
 
 class OperationTable {
  public:
-  explicit OperationTable(const Limits& limits) : limits_(limits.in_flight_max) {
+  explicit OperationTable(const Limits& limits)
+      : limits_(limits.in_flight_max),
+        in_flight_of_(limits.quotas.size() + 1, 0),
+        moves_of_(limits.quotas.size() + 1, 0) {
     uint32_t slots = kDurableMax;
     for (uint32_t limit : limits.in_flight_max) slots += limit;
     operations_.resize(slots);
@@ -54,7 +58,9 @@ class OperationTable {
     operations_[slot].generation = generation;
     operations_[slot].in_flight = true;
     ++count_of(operation);
+    ++in_flight_of_[operation.quota_class];
     moves_in_flight_ += operation.move;
+    moves_of_[operation.quota_class] += operation.move;
     return {slot, generation};
   }
 
@@ -66,13 +72,18 @@ class OperationTable {
     KVP_CHECK_EQ(done.generation, id.generation);
     done.in_flight = false;
     --count_of(done);
+    --in_flight_of_[done.quota_class];
     moves_in_flight_ -= done.move;
+    moves_of_[done.quota_class] -= done.move;
     free_.push_back(id.slot);
     return done;
   }
 
   uint32_t in_flight(Channel channel) const { return in_flight_[ChannelIndex(channel)]; }
   uint32_t moves_in_flight() const { return moves_in_flight_; }
+  // Of one class of namespaces.
+  uint32_t in_flight_of(uint32_t quota_class) const { return in_flight_of_[quota_class]; }
+  uint32_t moves_of(uint32_t quota_class) const { return moves_of_[quota_class]; }
   uint32_t in_flight_total() const {
     uint32_t total = in_flight_durable_;
     for (uint32_t count : in_flight_) total += count;
@@ -90,6 +101,8 @@ class OperationTable {
   std::array<uint32_t, kChannelCount> in_flight_{};
   uint32_t in_flight_durable_ = 0;
   uint32_t moves_in_flight_ = 0;
+  std::vector<uint32_t> in_flight_of_;  // By class.
+  std::vector<uint32_t> moves_of_;
   std::vector<Operation> operations_;
   std::vector<uint32_t> free_;
 };

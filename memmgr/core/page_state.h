@@ -145,6 +145,7 @@ struct Block {
   std::array<uint32_t, kTierCount> pages_in{};     // Pages with a copy that is not absent.
   uint32_t pages_valid_nvme = 0;
   uint64_t last_use = 0;
+  uint64_t mark = 0;           // Scratch: the pass that saw it last.
   uint16_t filled_tokens = 0;  // Written, or promised to a step that is ready.
   uint16_t generation = 0;     // [0, 1024)
   uint16_t write_pins = 0;     // Ready steps that write it.

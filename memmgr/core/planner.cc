@@ -5,57 +5,20 @@
 
 #include "memmgr/base/check.h"
 #include "memmgr/core/loss.h"
+#include "memmgr/core/room.h"
 #include "memmgr/core/stocks.h"
-#include "memmgr/core/victims.h"
 
 namespace kvpager {
 namespace {
 
-constexpr uint32_t kHostReserve = 1;  // R2: kept for swaps.
-
-// ---- Frames
-
-// How many frames the collecting step can use.
-uint32_t FramesWanted(const CoreState& s) {
-  if (s.collecting == kNoSlot) return 1;
-  return std::clamp(s.steps.step(s.collecting).missing, 1u, kMovesMax);
-}
-
-FrameIndex TakeFrameHbm(CoreState& s, Urgency urgency) {
-  FreeMap& frames = s.blocks.frames(Tier::kHbm);
-  if (urgency == Urgency::kBackground) {
-    if (frames.free_count() <= s.limits.free_low[TierIndex(Tier::kHbm)] / 2) return {};
-  } else if (frames.free_count() == 0) {
-    if (s.blocks.limbo().coming(s.now) >= FramesWanted(s)) return {};  // They are on their way.
-    const VictimHbm victim = FindVictimHbm(s, Reach::kNear);
-    if (victim.page.is_none() || !victim.clean) return {};
-    s.blocks.Drop(victim.page, Tier::kHbm);
-    ++s.metrics.evicted_clean_pages[TierIndex(Tier::kHbm)];
-  }
-  const uint32_t frame = frames.Take();
-  return frame == FreeMap::kNone ? FrameIndex{} : FrameIndex{frame};
-}
-
-enum class Reserve : uint8_t { kKeep, kUse };
-
-FrameIndex TakeFrameHost(CoreState& s, Urgency urgency, Reserve reserve) {
-  FreeMap& frames = s.blocks.frames(Tier::kHost);
-  if (urgency == Urgency::kBackground) {
-    const uint32_t keep = kHostReserve + s.limits.free_low[TierIndex(Tier::kHost)] / 2;
-    if (frames.free_count() <= keep) return {};
-  } else if (frames.free_count() <= kHostReserve) {
-    MakeRoomHost(s, Reach::kNear);
-    if (frames.free_count() <= kHostReserve) {
-      if (reserve == Reserve::kKeep || frames.free_count() == 0) return {};
-      ++s.metrics.swaps;
-    }
-  }
-  return FrameIndex{frames.Take()};
-}
-
 // ---- Starting
 
-void Start(CoreState& s, const Operation& operation, CopyOp op) {
+NamespaceId OwnerOf(const CoreState& s, PageIndex page) {
+  return s.blocks.block(s.blocks.block_of(page)).name_space;
+}
+
+void Start(CoreState& s, Operation operation, CopyOp op) {
+  operation.quota_class = s.blocks.charges().ClassOf(OwnerOf(s, operation.page));
   op.op = s.operations.Start(operation);
   op.channel = operation.channel;
   op.page = operation.page;
@@ -74,26 +37,6 @@ void DescribeRun(const CoreState& s, BlockIndex index, CopyOp& op) {
   if (!parent.is_none()) op.parent_key = s.blocks.block(parent).key;
 }
 
-// Gives the block a run, taking another block's if all are in use. In the background only a colder
-// block's: else two blocks would take each other's run for ever.
-bool TakeRun(CoreState& s, BlockIndex index, Urgency urgency) {
-  if (s.blocks.runs_free() == 0) {
-    const VictimNvme victim = FindVictimNvme(s, Reach::kNear);
-    if (victim.block.is_none() || victim.block == index) return false;
-    const bool colder = s.blocks.block(victim.block).last_use < s.blocks.block(index).last_use;
-    if (urgency == Urgency::kBackground && !colder) return false;
-    if (victim.discard) {
-      ++s.metrics.evicted_dropped_pages[TierIndex(Tier::kNvme)];
-      Discard(s, victim.block);
-    } else {
-      ForgetRun(s, victim.block);
-    }
-    if (s.blocks.runs_free() == 0) return false;
-  }
-  s.blocks.TakeRun(index, Stamp{s.limits.incarnation, ++s.stamp_counter});
-  return true;
-}
-
 }  // namespace
 
 bool Promote(CoreState& s, PageIndex page, Urgency urgency) {
@@ -102,13 +45,14 @@ bool Promote(CoreState& s, PageIndex page, Urgency urgency) {
   if (!s.operations.HasRoom(Channel::kHostToHbm)) return false;
   const FrameIndex source = s.blocks.page(page).copy(Tier::kHost).frame;
   s.blocks.AddReader(page, Tier::kHost);  // So that making room does not take it.
-  const FrameIndex target = TakeFrameHbm(s, urgency);
+  const NamespaceId owner = OwnerOf(s, page);
+  const FrameIndex target = TakeFrameHbm(s, owner, urgency);
   if (target.is_none()) {
     s.blocks.RemoveReader(page, Tier::kHost);
     return false;
   }
   s.blocks.FillStart(page, Tier::kHbm, target);
-  s.blocks.set_frame_namespace(target, s.blocks.block(s.blocks.block_of(page)).name_space);
+  s.blocks.set_frame_namespace(target, owner);
   Start(s, {.channel = Channel::kHostToHbm, .page = page}, {.source = source, .target = target});
   return true;
 }
@@ -119,8 +63,8 @@ bool Fetch(CoreState& s, PageIndex page, Urgency urgency) {
   if (!s.operations.HasRoom(Channel::kNvmeToHost)) return false;
   const FrameIndex source = s.blocks.page(page).copy(Tier::kNvme).frame;
   s.blocks.AddReader(page, Tier::kNvme);
-  const FrameIndex target =
-      TakeFrameHost(s, urgency, urgency == Urgency::kStuck ? Reserve::kUse : Reserve::kKeep);
+  const FrameIndex target = TakeFrameHost(
+      s, OwnerOf(s, page), urgency, urgency == Urgency::kStuck ? Reserve::kUse : Reserve::kKeep);
   if (target.is_none()) {
     s.blocks.RemoveReader(page, Tier::kNvme);
     return false;
@@ -138,8 +82,8 @@ bool Demote(CoreState& s, PageIndex page, Urgency urgency, Demotion kind) {
   if (!s.operations.HasRoom(Channel::kHbmToHost)) return false;
   const FrameIndex source = s.blocks.page(page).copy(Tier::kHbm).frame;
   s.blocks.AddReader(page, Tier::kHbm);
-  const FrameIndex target =
-      TakeFrameHost(s, urgency, kind == Demotion::kSwap ? Reserve::kUse : Reserve::kKeep);
+  const FrameIndex target = TakeFrameHost(s, OwnerOf(s, page), urgency,
+                                          kind == Demotion::kSwap ? Reserve::kUse : Reserve::kKeep);
   // Making room may have discarded the very block, if another of its pages was the coldest.
   const bool live = s.blocks.block(s.blocks.block_of(page)).live();
   if (target.is_none() || !live) {
@@ -180,20 +124,21 @@ bool WriteOut(CoreState& s, PageIndex page, Urgency urgency) {
 bool CopyTail(CoreState& s, PageIndex source, PageIndex target) {
   KVP_CHECK(s.blocks.page(source).copy(Tier::kHbm).valid());
   if (!s.operations.HasRoom(Channel::kHbmToHbm)) return false;
-  const FrameIndex frame = TakeFrameHbm(s, Urgency::kDemand);
+  const NamespaceId owner = OwnerOf(s, target);
+  const FrameIndex frame = TakeFrameHbm(s, owner, Urgency::kDemand);
   if (frame.is_none()) return false;
   s.blocks.AddReader(source, Tier::kHbm);
   s.blocks.FillStart(target, Tier::kHbm, frame);
-  s.blocks.set_frame_namespace(frame, s.blocks.block(s.blocks.block_of(target)).name_space);
+  s.blocks.set_frame_namespace(frame, owner);
   Start(s, {.channel = Channel::kHbmToHbm, .page = target, .source_page = source},
         {.source = s.blocks.page(source).copy(Tier::kHbm).frame, .target = frame});
   return true;
 }
 
 bool Place(CoreState& s, PageIndex page) {
-  const NamespaceId owner = s.blocks.block(s.blocks.block_of(page)).name_space;
+  const NamespaceId owner = OwnerOf(s, page);
   if (!s.operations.HasRoom(Channel::kScrub)) return false;
-  const FrameIndex frame = TakeFrameHbm(s, Urgency::kDemand);
+  const FrameIndex frame = TakeFrameHbm(s, owner, Urgency::kDemand);
   if (frame.is_none()) return false;
   const NamespaceId before = s.blocks.frame_namespace(frame);
   s.blocks.set_frame_namespace(frame, owner);
@@ -204,76 +149,6 @@ bool Place(CoreState& s, PageIndex page) {
   s.blocks.FillStart(page, Tier::kHbm, frame);
   Start(s, {.channel = Channel::kScrub, .page = page}, {.target = frame});
   return true;
-}
-
-// ---- Room
-
-uint32_t MakeRoomHbm(CoreState& s, uint32_t frames_wanted, Demotion kind, Reach reach) {
-  uint32_t coming = s.operations.moves_in_flight() + s.blocks.frames(Tier::kHbm).free_count() +
-                    s.blocks.limbo().coming(s.now);
-  while (coming < frames_wanted && s.Spend()) {
-    const VictimHbm victim = FindVictimHbm(s, reach);
-    if (victim.page.is_none()) break;
-    if (victim.clean) {
-      s.blocks.Drop(victim.page, Tier::kHbm);
-      ++s.metrics.evicted_clean_pages[TierIndex(Tier::kHbm)];
-      s.progress = true;
-      ++coming;
-      continue;
-    }
-    if (Demote(s, victim.page, Urgency::kDemand, kind)) {
-      ++coming;
-      continue;
-    }
-    // No room below. A cached block is worth less than a step's wait.
-    if (!s.blocks.block(s.blocks.block_of(victim.page)).live()) continue;  // Went meanwhile.
-    if (!s.operations.HasRoom(Channel::kHbmToHost) || victim.cached.is_none()) break;
-    const BlockIndex index = s.blocks.block_of(victim.cached);
-    if (!s.blocks.block(index).live()) continue;
-    ++s.metrics.evicted_dropped_pages[TierIndex(Tier::kHbm)];
-    Discard(s, index);
-    s.progress = true;
-    ++coming;
-  }
-  return coming;
-}
-
-bool MakeRoomHost(CoreState& s, Reach reach) {
-  FreeMap& frames = s.blocks.frames(Tier::kHost);
-  while (frames.free_count() <= kHostReserve) {
-    const VictimHost victim = FindVictimHost(s, reach);
-    switch (victim.exit) {
-      case HostExit::kNone:
-        return false;
-      case HostExit::kDrop:
-        s.blocks.Drop(victim.page, Tier::kHost);
-        ++s.metrics.evicted_clean_pages[TierIndex(Tier::kHost)];
-        break;
-      case HostExit::kDiscardBlock:
-        ++s.metrics.evicted_dropped_pages[TierIndex(Tier::kHost)];
-        Discard(s, s.blocks.block_of(victim.page));
-        break;
-      case HostExit::kWriteOut:
-        return WriteOut(s, victim.page);
-    }
-    s.progress = true;
-  }
-  return true;
-}
-
-void Discard(CoreState& s, BlockIndex index) {
-  Block& block = s.blocks.block(index);
-  KVP_CHECK_EQ(block.references, 0u);
-  if (block.named) {
-    s.index.Erase(block.key);
-    block.named = false;
-  }
-  if (block.durable) {
-    block.durable = false;
-    --s.durable_blocks;
-  }
-  ForgetEntry(s, index);
-  s.blocks.Release(index);
 }
 
 // ---- Finishing
@@ -321,8 +196,13 @@ void FinishPromotion(CoreState& s, const Operation& done, Outcome outcome) {
     return;
   }
   Arrived(s, done.page, Tier::kHbm);
-  // The second half of a swap (R2): the reserved frame comes back.
-  if (s.blocks.frames(Tier::kHost).free_count() >= kHostReserve) return;
+  // The second half of a swap (R2): the reserved frame comes back, the pool's and the namespace's.
+  const Charges& charges = s.blocks.charges();
+  const NamespaceId owner = OwnerOf(s, done.page);
+  const bool namespace_full =
+      charges.IsBounded(owner, Tier::kHost) &&
+      charges.used(owner, Tier::kHost) >= charges.quota(owner, Tier::kHost).max;
+  if (s.blocks.frames(Tier::kHost).free_count() >= kHostReserve && !namespace_full) return;
   const Page& row = s.blocks.page(done.page);
   if (row.copy(Tier::kHbm).valid() && row.copy(Tier::kHost).idle()) {
     s.blocks.Drop(done.page, Tier::kHost);

@@ -10,11 +10,16 @@
 // victim on; the walk is valid until the next call that changes the tier. Sweep is a second walk
 // with a memory, for the cleaner.
 //
+// Blocks may belong to classes (charges.h): ColdestOf/WarmerOf walk those of one class in the same
+// order, and Order compares blocks of different classes.
+//
 // Thread-safety: none. No allocation after construction. All O(1), Track within a bounded search
 // for the block's place.
 
 #ifndef KVPAGER_MEMMGR_CORE_POLICY_H_
 #define KVPAGER_MEMMGR_CORE_POLICY_H_
+
+#include <cstdint>
 
 #include "memmgr/base/ids.h"
 
@@ -31,6 +36,12 @@ class ResidencyPolicy {
 
   virtual BlockIndex Coldest(Tier tier) const = 0;  // None if the tier is empty.
   virtual BlockIndex Warmer(Tier tier, BlockIndex block) const = 0;
+
+  // The class of a block; before its first Track, or when it changes.
+  virtual void Assign(BlockIndex block, uint32_t quota_class) = 0;
+  virtual BlockIndex ColdestOf(Tier tier, uint32_t quota_class) const = 0;
+  virtual BlockIndex WarmerOf(Tier tier, BlockIndex block) const = 0;  // In the block's class.
+  virtual int64_t Order(BlockIndex block) const = 0;  // Smaller: colder. Of tracked blocks.
 
   // The block after the one that Sweep returned last, coldest first; none at the end, and then from
   // the coldest again.

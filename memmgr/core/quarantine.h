@@ -24,10 +24,14 @@ class Quarantine {
   // True for nobody (a client of none).
   bool keeps(ClientId client) const { return !client.is_none() && clients_[client.value].revoked; }
   // REQUIRES: keeps(client), and the frame is not here.
-  void Add(ClientId client, FrameIndex frame);
-  // The engine is gone: calls `free(frame)` for each of its frames.
+  void Add(ClientId client, FrameIndex frame, NamespaceId name_space);
+  // The engine is gone: calls `free(frame, namespace)` for each of its frames.
   template <typename Free>
   void End(ClientId client, Free free);
+
+  // Calls `visit(namespace)` for each frame. O(clients and frames here).
+  template <typename Visit>
+  void ForEach(Visit visit) const;
 
   uint32_t count() const { return count_; }
   uint32_t count_of(ClientId client) const { return clients_[client.value].count; }
@@ -43,8 +47,9 @@ class Quarantine {
 
   Kept& of(ClientId client) { return clients_[client.value]; }
 
-  std::vector<uint32_t> next_;  // By frame.
-  std::vector<Kept> clients_;   // By slot.
+  std::vector<uint32_t> next_;            // By frame.
+  std::vector<NamespaceId> name_spaces_;  // By frame.
+  std::vector<Kept> clients_;             // By slot.
   uint32_t count_ = 0;
 };
 
@@ -52,11 +57,20 @@ template <typename Free>
 void Quarantine::End(ClientId client, Free free) {
   for (uint32_t frame = of(client).first; frame != kNone;) {
     const uint32_t next = next_[frame];
-    free(FrameIndex{frame});
+    free(FrameIndex{frame}, name_spaces_[frame]);
     frame = next;
   }
   count_ -= of(client).count;
   of(client) = Kept{};
+}
+
+template <typename Visit>
+void Quarantine::ForEach(Visit visit) const {
+  for (const Kept& kept : clients_) {
+    for (uint32_t frame = kept.first; frame != kNone; frame = next_[frame]) {
+      visit(name_spaces_[frame]);
+    }
+  }
 }
 
 }  // namespace kvpager

@@ -43,7 +43,7 @@ uint32_t Reuse(CoreState& s, Sequence& sequence, absl::Span<const BlockKey> keys
     if (index.is_none()) break;
     Block& block = s.blocks.block(index);
     if (block.name_space != sequence.name_space && !block.restored) break;
-    block.name_space = sequence.name_space;  // A restored block learns it from who knows its key.
+    s.blocks.SetNamespace(index, sequence.name_space);  // Restored: whose it is, its key says.
     // Its parent too, if that was restored after it: tails are older than heads.
     if (sequence.blocks > 0 && block.restored && s.blocks.ParentOf(index).is_none()) {
       const BlockIndex parent = Canonical(s, s.sequences.Back(sequence));
@@ -131,8 +131,9 @@ void Gone(CoreState& s, const Command& command) {
   if (client.revoked) {
     // Nobody writes any more: what is still to be let go of is free at once.
     client.revoked = false;
-    s.blocks.quarantine().End(
-        command.client, [&s](FrameIndex frame) { s.blocks.frames(Tier::kHbm).Give(frame.value); });
+    s.blocks.quarantine().End(command.client, [&s](FrameIndex frame, NamespaceId name_space) {
+      s.blocks.GiveLeaving(frame, name_space);
+    });
     if (client.taken_apart) FreeClient(s, command.client);
     s.progress = true;
     return;

@@ -23,6 +23,7 @@ CoreState::CoreState(const Limits& core_limits)
       // Every client can be leaving, every step ending, every sequence closing, cut and changed.
       jobs(core_limits.clients_max + core_limits.steps_max + 3 * core_limits.sequences_max +
            core_limits.deferred_max),
+      job_queues(core_limits.clients_max + 1),
       prefetches(core_limits.prefetches_max),
       evictions(core_limits.evictions_max),
       durable_names(core_limits.durable_names_max),
@@ -31,6 +32,10 @@ CoreState::CoreState(const Limits& core_limits)
   deferred_keys_free.reserve(deferred_keys.size());
   for (size_t slot = deferred_keys.size(); slot > 0; --slot) {
     deferred_keys_free.push_back(static_cast<uint32_t>(slot - 1));
+  }
+  for (size_t slot = jobs.size(); slot > 0; --slot) {
+    jobs[slot - 1].next = job_free;
+    job_free = static_cast<uint32_t>(slot - 1);
   }
   for (size_t slot = deferred.size(); slot > 0; --slot) {
     deferred[slot - 1].next = deferred_free;
@@ -60,9 +65,17 @@ bool CoreState::PinnedStepsPassed(ClientId id, Ticket ticket) const {
 }
 
 void CoreState::PushJob(const Job& job) {
-  KVP_CHECK_LT(job_count, jobs.size());
-  jobs[(job_first + job_count) % jobs.size()] = job;
+  const uint32_t slot = job_free;
+  KVP_CHECK(slot != kNoSlot);
+  job_free = jobs[slot].next;
+  jobs[slot] = job;
+  jobs[slot].next = kNoSlot;
+  JobQueue& queue = job_queues[job.client.is_none() ? job_queues.size() - 1 : job.client.value];
+  (queue.last == kNoSlot ? queue.first : jobs[queue.last].next) = slot;
+  queue.last = slot;
+  ++queue.count;
   ++job_count;
+  jobs_fresh = true;
 }
 
 bool CoreState::EffectsHaveRoom() const {

@@ -6,7 +6,8 @@
 //   core.cc        dispatches inputs and runs everything to a fixed point (R5)
 //   sequences.h    open, extend, fork, truncate, name, suspend, close; jobs and deferred commands
 //   collector.h    steps: admit, claim, fetch, pin, end (R1)
-//   planner.h      copies: room, promotion, demotion, NVMe, stocks (R2 to R8)
+//   planner.h      copies: promotion, demotion, NVMe, stocks (R2 to R8)
+//   room.h         frames for them, and who makes way; quota_stuck.h, when nobody may
 //   background.h   prefetches, evictions, durable names
 //   loss.h         blocks that are gone, sequences that are cut
 //
@@ -50,7 +51,7 @@ struct Client {
   uint32_t sequences = 0;
 };
 
-// Work that may need more than one input's budget (R10), in order.
+// Work that may need more than one input's budget (R10): in order for each client, clients in turn.
 enum class JobKind : uint8_t { kEndStep, kTruncate, kFork, kClose, kCut, kGone };
 struct Job {
   JobKind kind = JobKind::kEndStep;
@@ -61,6 +62,15 @@ struct Job {
   SequenceId parent;        // kFork
   uint64_t tokens = 0;      // kTruncate: what is left; kFork: the parent's length.
   bool accept = false;
+  uint32_t next = kNoSlot;  // Younger of the same client; or next free.
+};
+
+// The jobs of one client, oldest first.
+struct JobQueue {
+  uint32_t first = kNoSlot;
+  uint32_t last = kNoSlot;
+  uint32_t count = 0;
+  uint32_t left = 0;  // Scratch: not looked at yet in this round.
 };
 
 // A command that waits for its ticket, or behind one that does.
@@ -114,8 +124,10 @@ struct CoreState {
   StepTable steps;
   OperationTable operations;
   std::vector<Client> clients;
-  std::vector<LaneUser> lane_users;       // By client slot.
-  std::vector<uint64_t> namespace_pages;  // Frames collected so far: who had more waits (R1).
+  std::vector<LaneUser> lane_users;  // By client slot.
+  // Frames collected so far, kShareMax for each, over the share: who had more waits (R1).
+  std::vector<uint64_t> namespace_pages;
+  uint64_t turn_pages = 0;  // Of the namespace whose turn it was last: where newcomers begin.
   std::vector<Deferred> deferred;
   uint32_t deferred_first = kNoSlot;  // Oldest first.
   uint32_t deferred_last = kNoSlot;
@@ -123,11 +135,14 @@ struct CoreState {
   uint32_t deferred_count = 0;  // Without closes, for which there is always a row.
   std::vector<std::array<BlockKey, kDeferredKeysMax>> deferred_keys;
   std::vector<uint32_t> deferred_keys_free;
-  uint64_t order = 0;     // Of steps and deferred commands.
-  uint64_t passes = 0;    // Over the deferred commands.
-  std::vector<Job> jobs;  // A ring.
-  uint32_t job_first = 0;
+  uint64_t order = 0;   // Of steps and deferred commands.
+  uint64_t passes = 0;  // Over the deferred commands.
+  std::vector<Job> jobs;
+  uint32_t job_free = kNoSlot;
   uint32_t job_count = 0;
+  std::vector<JobQueue> job_queues;  // By client; the last: the core's own.
+  uint32_t job_turn = 0;             // The queue whose turn is next.
+  bool jobs_fresh = false;           // Some may go on; else all wait for others.
   std::vector<Prefetch> prefetches;
   std::vector<Eviction> evictions;
   std::vector<DurableName> durable_names;
@@ -150,6 +165,7 @@ struct CoreState {
   uint32_t budget = 0;      // Pages of work left (R10).
   bool progress = false;    // Something changed that may let others go on.
   bool unfinished = false;  // The budget ran out: a Tick should follow.
+  bool jobs_cut = false;    // Jobs wait for the next input, so that steps get their part of this.
 
   Client& client(ClientId id) { return clients[id.value]; }
   // True if every step of the lane up to the ticket has ended, also those that the core was never

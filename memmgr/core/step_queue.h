@@ -17,8 +17,14 @@ namespace kvpager {
 void Enqueue(CoreState& state, uint32_t slot);
 void Dequeue(CoreState& state, uint32_t slot);
 
-// The waiting step whose namespace has collected least, then the oldest; kNoSlot if none may start.
+// The waiting step whose namespace has collected least for its share, then the oldest; kNoSlot if
+// none may start.
 uint32_t NextToCollect(CoreState& state);
+
+// The step has become ready: its namespace is charged with the frames it took (R1).
+void CountTurn(CoreState& state, const Step& step);
+// Nobody competes: past turns do not count for ever.
+void ForgetTurns(CoreState& state);
 
 // Nothing that was asked for earlier still has to happen to its sequences.
 bool MayStart(CoreState& state, const Step& step);

@@ -78,7 +78,15 @@ struct Step {
   bool wants_room = false;        // The last try found no frame.
   bool host_page_waits = false;   // ... in HBM, for a page that is in host memory (R2).
   bool waited_for_room = false;
-  uint64_t began_input = 0;  // Number of the input that asked for it.
+  bool short_of_host = false;  // The last try found no frame in host memory ...
+  bool short_of_hbm = false;   // ... or none in HBM.
+  // It waits, without collecting, for its own namespace to let go of something (quota_stuck.h).
+  bool parked = false;
+  bool was_parked = false;     // First of its class when it has woken.
+  bool parked_on_all = false;  // ... or for anybody.
+  uint64_t parked_freed = 0;   // Charges::freed when it was parked.
+  uint64_t parked_input = 0;   // ... and the input: it wakes in a later one.
+  uint64_t began_input = 0;    // Number of the input that asked for it.
   Instant began;
   Instant accounted;  // Until when `wait` has been charged.
   StepWait wait;

@@ -50,7 +50,8 @@ std::string_view CheckEntries(CoreState& s, ClientId client, const StepBeginComm
 
 }  // namespace
 
-void FailStep(CoreState& s, uint32_t slot, absl::StatusCode status, std::string_view reason) {
+void FailStep(CoreState& s, uint32_t slot, absl::StatusCode status, std::string_view reason,
+              const QuotaRefusal& quota) {
   Step& step = s.steps.step(slot);
   KVP_CHECK(step.phase == StepPhase::kWaiting);
   Dequeue(s, slot);
@@ -58,6 +59,7 @@ void FailStep(CoreState& s, uint32_t slot, absl::StatusCode status, std::string_
   reply.kind = ReplyKind::kStepReady;
   reply.ticket = step.ticket;
   reply.wait = step.wait;
+  reply.quota = quota;
   ForEachEntry(s, step, [&](EntryState& entry, Sequence& sequence) {
     --sequence.steps;
     if (status == absl::StatusCode::kDataLoss && entry.losses != sequence.losses) {
@@ -198,6 +200,7 @@ bool RunEndStep(CoreState& s, uint32_t slot) {
     CutIfPossible(s, entry.sequence);
   });
   ReleaseSplitSlot(s, step);
+  s.blocks.charges().NoteFreed(s.client(step.client).name_space);  // Its pins are gone.
   --s.client(step.client).steps;
   s.steps.Free(slot);
   s.progress = true;

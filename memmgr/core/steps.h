@@ -25,7 +25,8 @@ void EndStep(CoreState& state, const Command& command, const StepEndCommand& bod
 void CancelStep(CoreState& state, const Command& command, const StepCancelCommand& body);
 
 // Answers a waiting step that comes to nothing, and forgets it.
-void FailStep(CoreState& state, uint32_t slot, absl::StatusCode status, std::string_view reason);
+void FailStep(CoreState& state, uint32_t slot, absl::StatusCode status, std::string_view reason,
+              const QuotaRefusal& quota = {});
 
 // Ends a step whatever its phase: queues the end of a ready one, drops the wish of any other.
 void AbortStep(CoreState& state, uint32_t slot);

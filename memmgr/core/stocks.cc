@@ -4,6 +4,7 @@
 
 #include "memmgr/base/check.h"
 #include "memmgr/core/planner.h"
+#include "memmgr/core/room.h"
 #include "memmgr/core/victims.h"
 
 namespace kvpager {
@@ -55,12 +56,13 @@ void RefillFreeHbm(CoreState& s) {
   constexpr size_t kTier = TierIndex(Tier::kHbm);
   FreeMap& frames = s.blocks.frames(Tier::kHbm);
   if (frames.free_count() < s.limits.free_low[kTier]) s.refilling_free[kTier] = true;
+  VictimSearch search;
   while (s.refilling_free[kTier] && s.Spend()) {
     if (frames.free_count() >= s.limits.free_high[kTier]) s.refilling_free[kTier] = false;
     const uint32_t coming =
         frames.free_count() + s.operations.moves_in_flight() + s.blocks.limbo().coming(s.now);
     if (coming >= s.limits.free_high[kTier]) return;
-    const VictimHbm victim = FindVictimHbm(s, Reach::kNear);
+    const VictimHbm victim = FindVictimHbm(s, search);
     if (victim.page.is_none()) return;
     if (victim.clean) {
       s.blocks.Drop(victim.page, Tier::kHbm);
@@ -70,7 +72,9 @@ void RefillFreeHbm(CoreState& s) {
     }
     const Block& block = s.blocks.block(s.blocks.block_of(victim.page));
     if (block.phase != BlockPhase::kSealed && !block.movable) return;
-    if (!Demote(s, victim.page, Urgency::kBackground, Demotion::kMove)) return;
+    if (Demote(s, victim.page, Urgency::kBackground, Demotion::kMove)) continue;
+    if (!StuckAbove(s, victim.page, Tier::kHost, Reserve::kKeep)) return;
+    search.stuck |= MaskOf(s.blocks.charges().ClassOf(block.name_space));
   }
 }
 
@@ -87,7 +91,7 @@ void RefillFreeHost(CoreState& s) {
   while (s.refilling_free[kTier] && s.Spend()) {
     if (frames.free_count() >= s.limits.free_high[kTier]) s.refilling_free[kTier] = false;
     if (!s.refilling_free[kTier]) return;
-    const VictimHost victim = FindVictimHost(s, Reach::kNear);
+    const VictimHost victim = FindVictimHost(s, {});
     if (victim.exit == HostExit::kDrop && s.blocks.page(victim.page).copy(Tier::kNvme).valid()) {
       s.blocks.Drop(victim.page, Tier::kHost);
       ++s.metrics.evicted_clean_pages[kTier];
@@ -128,7 +132,8 @@ bool CleanHbm(CoreState& s, BlockIndex index) {
     const Page& row = s.blocks.page(page);
     if (!row.copy(Tier::kHbm).idle() || row.claims > 0) continue;
     if (!row.copy(Tier::kHost).absent() || row.copy(Tier::kNvme).valid()) continue;
-    if (!Demote(s, page, Urgency::kBackground, Demotion::kCopy)) return false;
+    if (Demote(s, page, Urgency::kBackground, Demotion::kCopy)) continue;
+    return StuckAbove(s, page, Tier::kHost, Reserve::kKeep);  // Others may go on.
   }
   return true;
 }
@@ -139,9 +144,13 @@ bool CleanHbm(CoreState& s, BlockIndex index) {
 bool ColdestOfAll(const CoreState& s, BlockIndex index) {
   const Block& block = s.blocks.block(index);
   if (block.references > 0 || block.durable || block.children > 0) return false;
-  if (!block.nvme_first.is_none() || s.blocks.runs_free() > 0) return false;
+  if (!block.nvme_first.is_none() || !SparesBlock(s, block, {})) return false;
+  const bool own_short =
+      s.blocks.charges().Room(block.name_space, Tier::kNvme) < s.limits.num_groups;
+  if (s.blocks.runs_free() > 0 && !own_short) return false;
   if (block.pages_in[TierIndex(Tier::kHbm)] > 0) return false;
-  const VictimNvme victim = FindVictimNvme(s, Reach::kNear);
+  const VictimNvme victim = FindVictimNvme(
+      s, {.taker = block.name_space, .whose = own_short ? Whose::kOwn : Whose::kAnybodys});
   return !victim.block.is_none() && s.blocks.block(victim.block).last_use > block.last_use;
 }
 
@@ -161,7 +170,8 @@ bool CleanHost(CoreState& s, BlockIndex index) {
     const PageIndex page = s.blocks.page_of(index, group);
     const Page& row = s.blocks.page(page);
     if (!row.copy(Tier::kHost).valid() || !row.copy(Tier::kNvme).absent()) continue;
-    if (!WriteOut(s, page, Urgency::kBackground)) return false;
+    if (WriteOut(s, page, Urgency::kBackground)) continue;
+    return StuckAbove(s, page, Tier::kNvme, Reserve::kUse);  // Others may go on.
   }
   return true;
 }

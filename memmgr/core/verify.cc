@@ -227,6 +227,70 @@ void VerifyChildren(const CoreState& s) {
   }
 }
 
+// Every frame in use is charged to its namespace, and nobody has more than its maximum: of NVMe
+// only through blocks that were restored before it was known whose they are.
+void VerifyCharges(const CoreState& s) {
+  const Charges& charges = s.blocks.charges();
+  const uint32_t none = s.limits.namespaces_max;
+  std::vector<std::array<uint32_t, kTierCount>> used(none + 1);
+  std::vector<uint32_t> restored(none + 1, 0);
+  std::vector<uint32_t> open_host(charges.classes(), 0);
+  std::vector<uint32_t> leaving(charges.classes(), 0);
+  const auto row_of = [none](NamespaceId name) { return name.is_none() ? none : name.value; };
+  for (uint32_t row = 0; row < s.limits.blocks_max; ++row) {
+    const Block& block = s.blocks.block(BlockIndex{row});
+    if (block.phase == BlockPhase::kFree) continue;
+    const uint32_t runs = block.nvme_first.is_none() ? 0 : s.limits.num_groups;
+    used[row_of(block.name_space)][0] += block.pages_in[TierIndex(Tier::kHbm)];
+    used[row_of(block.name_space)][1] += block.pages_in[TierIndex(Tier::kHost)];
+    used[row_of(block.name_space)][2] += runs;
+    if (block.restored) restored[row_of(block.name_space)] += runs;
+    for (uint32_t group = 0; group < s.limits.num_groups; ++group) {
+      const Page& page = s.blocks.page(s.blocks.page_of(BlockIndex{row}, group));
+      const bool retiring = page.copy(Tier::kHbm).state == CopyState::kRetiring;
+      leaving[charges.ClassOf(block.name_space)] += retiring;
+    }
+    if (block.phase != BlockPhase::kOpen) continue;
+    open_host[charges.ClassOf(block.name_space)] += block.pages_in[TierIndex(Tier::kHost)];
+  }
+  const auto count_leaving = [&](NamespaceId name) {
+    ++used[row_of(name)][0];
+    ++leaving[charges.ClassOf(name)];
+  };
+  s.blocks.limbo().ForEach(count_leaving);
+  s.blocks.quarantine().ForEach(count_leaving);
+  for (uint32_t row = 0; row <= none; ++row) {
+    const NamespaceId name = row == none ? NamespaceId{} : NamespaceId{row};
+    for (Tier tier : kTiers) {
+      KVP_CHECK_EQ(used[row][TierIndex(tier)], charges.used(name, tier));
+      if (row >= s.limits.quotas.size()) continue;
+      const uint64_t max = s.limits.quotas[row].tiers[TierIndex(tier)].max;
+      KVP_CHECK_LE(used[row][TierIndex(tier)], max + (tier == Tier::kNvme ? restored[row] : 0));
+    }
+  }
+  for (uint32_t i = 0; i < charges.classes(); ++i) {
+    KVP_CHECK_EQ(open_host[i], charges.open_host(i));
+    KVP_CHECK_EQ(leaving[i], charges.leaving(i));
+  }
+}
+
+// The lists by class hold what the tier's list holds, each block in that of its class.
+void VerifyClasses(const CoreState& s, Tier tier) {
+  if (!s.blocks.charges().any_quota()) return;
+  const ResidencyPolicy& policy = s.blocks.policy();
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < s.blocks.charges().classes(); ++i) {
+    for (BlockIndex index = policy.ColdestOf(tier, i); !index.is_none();
+         index = policy.WarmerOf(tier, index)) {
+      const Block& block = s.blocks.block(index);
+      KVP_CHECK_EQ(s.blocks.charges().ClassOf(block.name_space), i);
+      KVP_CHECK_GT(block.pages_in[TierIndex(tier)], 0u);
+      ++count;
+    }
+  }
+  KVP_CHECK_EQ(count, s.blocks.blocks_in(tier));
+}
+
 uint32_t CountPolicy(const CoreState& s, Tier tier) {
   uint32_t count = 0;
   for (BlockIndex index = s.blocks.policy().Coldest(tier); !index.is_none();
@@ -260,6 +324,7 @@ void VerifyAll(const CoreState& s) {
     KVP_CHECK_EQ(totals.pinned[TierIndex(tier)], s.blocks.pinned_pages(tier));
     KVP_CHECK_EQ(totals.blocks[TierIndex(tier)], s.blocks.blocks_in(tier));
     KVP_CHECK_EQ(totals.blocks[TierIndex(tier)], CountPolicy(s, tier));
+    VerifyClasses(s, tier);
   }
   KVP_CHECK_EQ(totals.rows + s.blocks.rows_free(), s.limits.blocks_max);
   KVP_CHECK_EQ(totals.runs + s.blocks.runs_free(), s.blocks.runs_max());
@@ -268,6 +333,7 @@ void VerifyAll(const CoreState& s) {
   KVP_CHECK_EQ(totals.open_host, s.blocks.open_pages_host());
   KVP_CHECK_EQ(totals.claims, s.blocks.claimed_pages());
   KVP_CHECK_EQ(totals.claims, StepCollects(s) ? s.steps.step(s.collecting).missing : 0u);
+  VerifyCharges(s);
   VerifyReferences(s);
   VerifyChildren(s);
 }

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "memmgr/core/cold_walk.h"
+
 namespace kvpager {
 namespace {
 
@@ -29,14 +31,15 @@ struct Candidates {
 };
 
 // Calls `offer(block, page)` for each page in `tier` that may leave, coldest block first, until
-// `stop()` or the reach ends.
+// `stop()` or the reach ends. Of the classes in `mask` only.
 template <typename Offer, typename Stop>
-void WalkTier(const CoreState& state, Tier tier, Reach reach, Offer offer, Stop stop) {
+void WalkTier(const CoreState& state, Tier tier, ClassMask mask, Reach reach, Offer offer,
+              Stop stop) {
   uint32_t pages = 0;
   uint32_t blocks_since_found = 0;
   bool found = false;
-  for (BlockIndex index = state.blocks.policy().Coldest(tier); !index.is_none();
-       index = state.blocks.policy().Warmer(tier, index)) {
+  for (ColdWalk walk(state.blocks, tier, mask); walk.valid(); walk.Next()) {
+    const BlockIndex index = walk.block();
     for (uint32_t group = 0; group < state.limits.num_groups; ++group) {
       const PageIndex page = state.blocks.page_of(index, group);
       if (MayLeave(state, page, tier)) found |= offer(state.blocks.block(index), page);
@@ -49,11 +52,30 @@ void WalkTier(const CoreState& state, Tier tier, Reach reach, Offer offer, Stop 
   }
 }
 
-bool CanWriteOut(const CoreState& state) { return state.blocks.runs_max() > 0; }
+ClassMask ClassOf(const CoreState& state, const Block& block) {
+  return MaskOf(state.blocks.charges().ClassOf(block.name_space));
+}
 
-}  // namespace
+bool CanWriteOut(const CoreState& state, const Block& block, const VictimSearch& search) {
+  if (state.blocks.runs_max() == 0 || (search.stuck & ClassOf(state, block)) != 0) return false;
+  return state.blocks.charges().quota(block.name_space, Tier::kNvme).max >= state.limits.num_groups;
+}
 
-VictimHbm FindVictimHbm(const CoreState& state, Reach reach) {
+// Looks where there is more than is guaranteed, then among the taker's own.
+template <typename Victim, typename Find>
+Victim InStages(const CoreState& state, const VictimSearch& search, Tier tier, Find find) {
+  const Charges& charges = state.blocks.charges();
+  if (!charges.any_quota()) return find(kAllClasses);
+  const ClassMask own = search.taker.is_none() ? 0 : MaskOf(charges.ClassOf(search.taker));
+  if (search.whose == Whose::kOwn) return find(own);
+  const ClassMask sparing =
+      charges.Sparing(tier, tier == Tier::kNvme ? state.limits.num_groups : 1);
+  const Victim victim = find(sparing);
+  if (victim.found() || (own & ~sparing) == 0) return victim;
+  return find(own);
+}
+
+VictimHbm FindHbm(const CoreState& state, const VictimSearch& search, ClassMask mask) {
   enum Rank : size_t {
     kCleanLeaf,
     kClean,
@@ -69,15 +91,19 @@ VictimHbm FindVictimHbm(const CoreState& state, Reach reach) {
   // Open tails cannot go on to NVMe: two host frames stay for what passes through.
   const bool open_full =
       state.blocks.open_pages_host() + 2 >= state.limits.frames_max[TierIndex(Tier::kHost)];
+  const auto can_go_down = [&](const Block& block) {
+    return (search.stuck & ClassOf(state, block)) == 0;
+  };
   WalkTier(
-      state, Tier::kHbm, reach,
+      state, Tier::kHbm, mask, search.reach,
       [&](const Block& block, PageIndex page) {
         if (block.phase == BlockPhase::kOpen) {
           const Copy& host = state.blocks.page(page).copy(Tier::kHost);
           if (block.write_pins > 0 || (block.unseen && !block.movable)) return false;
           if (host.valid()) {
             candidates.Offer(kTailCopied, page);  // Its move was undone, and nobody wrote it since.
-          } else if (host.absent() && !open_full) {
+          } else if (host.absent() && !open_full && can_go_down(block) &&
+                     !state.blocks.charges().OpenHostFull(block.name_space)) {
             candidates.Offer(block.movable ? kSuspendedTail : kOpenTail, page);
           }
           return false;  // Keep looking for a sealed one.
@@ -89,10 +115,13 @@ VictimHbm FindVictimHbm(const CoreState& state, Reach reach) {
           return true;
         }
         if (row.copy(Tier::kHost).absent()) {
-          candidates.Offer(leaf ? kDirtyLeaf : kDirty, page);
+          const bool goes_down = can_go_down(block);
+          if (goes_down) candidates.Offer(leaf ? kDirtyLeaf : kDirty, page);
           const bool droppable = block.references == 0 && !block.durable &&
-                                 (block.children == 0 || reach == Reach::kAll);
-          if (cached.is_none() && droppable) cached = page;
+                                 (block.children == 0 || search.reach == Reach::kAll);
+          if (cached.is_none() && droppable && SparesBlock(state, block, search.taker))
+            cached = page;
+          if (!goes_down) return false;
         } else {
           return false;  // On its way down already.
         }
@@ -100,15 +129,15 @@ VictimHbm FindVictimHbm(const CoreState& state, Reach reach) {
         return state.blocks.clean_pages(Tier::kHbm) == 0;
       },
       [&] { return candidates.best == kCleanLeaf; });
-  if (candidates.best == kRanks) return {};
+  if (candidates.best == kRanks) return {{}, false, cached};
   return {candidates.pages[candidates.best], candidates.best <= kTailCopied, cached};
 }
 
-VictimHost FindVictimHost(const CoreState& state, Reach reach) {
+VictimHost FindHost(const CoreState& state, const VictimSearch& search, ClassMask mask) {
   enum Rank : size_t { kOnNvme, kInHbm, kCachedLeaf, kHalfWritten, kReferenced, kCached, kRanks };
   Candidates<kRanks> candidates;
   WalkTier(
-      state, Tier::kHost, reach,
+      state, Tier::kHost, mask, search.reach,
       [&](const Block& block, PageIndex page) {
         if (block.phase != BlockPhase::kSealed) return false;
         const Page& row = state.blocks.page(page);
@@ -117,11 +146,13 @@ VictimHost FindVictimHost(const CoreState& state, Reach reach) {
         } else if (row.copy(Tier::kHbm).valid()) {
           candidates.Offer(kInHbm, page);
         } else if (block.references == 0 && !block.durable) {
+          if (!SparesBlock(state, block, search.taker)) return false;
           // Without a head its children are never found again (R8); of a block that is on its way
           // to NVMe the pages written so far would be lost with it.
           const bool whole = block.nvme_first.is_none();
           candidates.Offer(block.children > 0 ? kCached : whole ? kCachedLeaf : kHalfWritten, page);
         } else if (row.copy(Tier::kNvme).absent()) {
+          if (!CanWriteOut(state, block, search)) return state.blocks.runs_max() == 0;
           candidates.Offer(kReferenced, page);
         } else {
           return false;  // On its way down already.
@@ -138,15 +169,11 @@ VictimHost FindVictimHost(const CoreState& state, Reach reach) {
     case kCached:
       return {candidates.pages[candidates.best], HostExit::kDiscardBlock};
     case kReferenced:
-      if (CanWriteOut(state)) return {candidates.pages[candidates.best], HostExit::kWriteOut};
-      if (candidates.pages[kCached].is_none()) return {};
-      return {candidates.pages[kCached], HostExit::kDiscardBlock};
+      return {candidates.pages[candidates.best], HostExit::kWriteOut};
     default:
       return {};
   }
 }
-
-namespace {
 
 // True if every NVMe copy of the block may go; `sole` is set if some page has no other copy.
 bool RunMayGo(const CoreState& state, BlockIndex index, bool* sole) {
@@ -165,15 +192,13 @@ bool RunMayGo(const CoreState& state, BlockIndex index, bool* sole) {
   return true;
 }
 
-}  // namespace
-
-VictimNvme FindVictimNvme(const CoreState& state, Reach reach) {
+VictimNvme FindNvme(const CoreState& state, const VictimSearch& search, ClassMask mask) {
   VictimNvme inner;   // Cached, but with children: only if there is no leaf.
   VictimNvme higher;  // Referenced, and all of it is higher up too.
   uint32_t blocks = 0;
-  for (BlockIndex index = state.blocks.policy().Coldest(Tier::kNvme); !index.is_none();
-       index = state.blocks.policy().Warmer(Tier::kNvme, index)) {
-    if (reach == Reach::kNear && ++blocks > kPagesNear) break;
+  for (ColdWalk walk(state.blocks, Tier::kNvme, mask); walk.valid(); walk.Next()) {
+    const BlockIndex index = walk.block();
+    if (search.reach == Reach::kNear && ++blocks > kPagesNear) break;
     const Block& block = state.blocks.block(index);
     bool sole = false;
     if (block.durable || !RunMayGo(state, index, &sole)) continue;
@@ -182,11 +207,40 @@ VictimNvme FindVictimNvme(const CoreState& state, Reach reach) {
       if (block.references == 0 && block.children == 0) return {index, false};
       continue;
     }
-    if (block.references > 0) continue;
+    if (block.references > 0 || !SparesBlock(state, block, search.taker)) continue;
     if (block.children == 0) return {index, true};
     if (inner.block.is_none()) inner = {index, true};
   }
   return inner.block.is_none() ? higher : inner;
+}
+
+}  // namespace
+
+bool SparesBlock(const CoreState& state, const Block& block, NamespaceId taker) {
+  const Charges& charges = state.blocks.charges();
+  if (!charges.any_quota() || block.name_space == taker) return true;
+  for (Tier tier : {Tier::kHbm, Tier::kHost, Tier::kNvme}) {
+    uint32_t frames = block.pages_in[TierIndex(tier)];
+    if (frames == 0) continue;
+    if (tier == Tier::kNvme) frames = state.limits.num_groups;
+    if (!charges.Spares(block.name_space, tier, frames)) return false;
+  }
+  return true;
+}
+
+VictimHbm FindVictimHbm(const CoreState& state, const VictimSearch& search) {
+  return InStages<VictimHbm>(state, search, Tier::kHbm,
+                             [&](ClassMask mask) { return FindHbm(state, search, mask); });
+}
+
+VictimHost FindVictimHost(const CoreState& state, const VictimSearch& search) {
+  return InStages<VictimHost>(state, search, Tier::kHost,
+                              [&](ClassMask mask) { return FindHost(state, search, mask); });
+}
+
+VictimNvme FindVictimNvme(const CoreState& state, const VictimSearch& search) {
+  return InStages<VictimNvme>(state, search, Tier::kNvme,
+                              [&](ClassMask mask) { return FindNvme(state, search, mask); });
 }
 
 }  // namespace kvpager

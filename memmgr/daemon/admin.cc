@@ -57,6 +57,26 @@ std::vector<Offset<wire::TierStatus>> BuildTiers(Pool& pool, Builder& builder) {
   return tiers;
 }
 
+std::vector<Offset<wire::NamespaceStatus>> BuildNamespaces(const AdminView& view,
+                                                           Builder& builder) {
+  std::vector<Offset<wire::NamespaceStatus>> namespaces;
+  if (view.pool == nullptr) return namespaces;
+  const Limits& limits = view.pool->limits();
+  for (uint32_t i = 0; i < view.namespaces.size(); ++i) {
+    const NamespaceQuota quota = i < limits.quotas.size() ? limits.quotas[i] : NamespaceQuota{};
+    std::vector<Offset<wire::NamespaceTier>> tiers;
+    for (Tier tier : {Tier::kHbm, Tier::kHost, Tier::kNvme}) {
+      const Quota& tier_quota = quota.tiers[TierIndex(tier)];
+      tiers.push_back(wire::CreateNamespaceTier(
+          builder, view.pool->core().frames_charged(NamespaceId{i}, tier), tier_quota.guaranteed,
+          std::min(tier_quota.max, limits.frames_max[TierIndex(tier)])));
+    }
+    namespaces.push_back(wire::CreateNamespaceStatusDirect(
+        builder, view.namespaces.NameOf(NamespaceId{i}).c_str(), quota.share, &tiers));
+  }
+  return namespaces;
+}
+
 std::vector<Offset<wire::Counter>> BuildCounters(const AdminView& view, const Server& server,
                                                  Builder& builder) {
   std::vector<NamedCounter> counters;
@@ -91,11 +111,12 @@ absl::Status EncodeStatus(const AdminQuery& query, const AdminView& view, Server
     model = view.pool->identity().model;
   }
   const auto counters = BuildCounters(view, server, builder);
+  const auto namespaces = BuildNamespaces(view, builder);
   const auto reply = wire::CreateStatusReplyDirect(
       builder, kVersion, static_cast<uint32_t>(getpid()), (view.now.ns - view.started_at.ns) / 1000,
       pool_name.c_str(), geometry.c_str(), model.c_str(), server.sessions().engines(),
       view.pool == nullptr ? 0 : view.pool->core().sequences_open(),
-      view.pool == nullptr ? 0 : view.pool->core().steps_open(), &tiers, &counters);
+      view.pool == nullptr ? 0 : view.pool->core().steps_open(), &tiers, &counters, &namespaces);
   return EncodeMessage<wire::StatusReply>(query.message.header().request, query.session->token,
                                           builder, reply, message);
 }

@@ -1,9 +1,11 @@
 #include "memmgr/daemon/answer_encoder.h"
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "ipc/wire.h"
 #include "memmgr/base/check.h"
 
@@ -32,6 +34,30 @@ flatbuffers::Offset<wire::SequenceUpdate> BuildUpdate(const SequenceUpdate& upda
 }
 
 }  // namespace
+
+std::string QuotaSentence(const QuotaRefusal& refusal, std::string_view name) {
+  const std::string tier = refusal.tier == Tier::kHbm    ? "hbm"
+                           : refusal.tier == Tier::kHost ? "host"
+                                                         : "nvme";
+  const std::string whose = absl::StrCat("namespace \"", std::string(name), "\"");
+  if (refusal.limit == QuotaLimit::kGuarantees) {
+    return absl::StrCat("the step needs ", refusal.needed_pages, " pages, and ", whose, " has ",
+                        refusal.quota_pages, " of ", tier,
+                        ", all that is not guaranteed to other namespaces; read fewer blocks at a "
+                        "time, close sequences, or raise its ",
+                        tier, ".guaranteed");
+  }
+  if (refusal.tier == Tier::kHbm && refusal.needed_pages > refusal.quota_pages) {
+    return absl::StrCat("the step needs ", refusal.needed_pages, " pages of hbm, and ", whose,
+                        " may have ", refusal.quota_pages,
+                        "; read fewer blocks or groups at a time, or raise its hbm.max");
+  }
+  return absl::StrCat("the step needs ", refusal.needed_pages, " pages, and all ",
+                      refusal.quota_pages, " of ", tier, " that ", whose,
+                      " may have are in use by what can go nowhere else; close or suspend "
+                      "sequences, or raise its ",
+                      tier, ".max or what it may have below");
+}
 
 absl::Status AnswerEncoder::Encode(const Reply& reply, const Effects& effects,
                                    const SessionToken& session, MessageBytes& message) {

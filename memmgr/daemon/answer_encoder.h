@@ -9,12 +9,17 @@
 #define KVPAGER_MEMMGR_DAEMON_ANSWER_ENCODER_H_
 
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "ipc/wire.h"
 #include "memmgr/core/effect.h"
 
 namespace kvpager {
+
+// Why quotas refuse a step of the namespace, and what to change.
+std::string QuotaSentence(const QuotaRefusal& refusal, std::string_view name);
 
 class AnswerEncoder {
  public:

@@ -241,7 +241,13 @@ absl::Status ReadNamespaces(const RawConfig& raw, Config& config) {
                                                      ") has secret and secret_file; keep one"));
     }
     any_token = any_token || !entry.token.empty();
-    config.namespaces.push_back({entry.name, entry.token, entry.secret, entry.secret_file});
+    NamespaceConfig fresh{.name = entry.name,
+                          .token = entry.token,
+                          .secret = entry.secret,
+                          .secret_file = entry.secret_file,
+                          .quotas = {}};
+    if (absl::Status status = ReadQuotas(entry, fresh); !status.ok()) return status;
+    config.namespaces.push_back(fresh);
   }
   const RawValue& list = raw[Key::kPoolNamespaces];
   for (const std::string& name : config.pool_namespaces) {

@@ -21,7 +21,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "memmgr/base/ids.h"
 #include "memmgr/core/limits.h"
 #include "memmgr/daemon/config_keys.h"
 
@@ -39,12 +41,18 @@ struct RawValue {
   std::string where;  // For people: "--hbm.size", "KVPAGER_HBM_SIZE", "kvpager.toml:4", "default".
 };
 
+inline constexpr std::array<std::string_view, kTierCount> kQuotaTables = {"hbm", "host", "nvme"};
+
 struct RawNamespace {
   std::string name;
   std::string token;
   std::string secret;
   std::string secret_file;
   std::string where;
+  std::string share;
+  // By tier, as written: hbm = { guaranteed = "10%", max = "50%" }. Empty: not set.
+  std::array<std::string, kTierCount> guaranteed;
+  std::array<std::string, kTierCount> max;
 };
 
 struct RawConfig {
@@ -77,11 +85,22 @@ enum class Hugepages { kAuto, kOff };
 enum class NvmeIo { kAuto, kThreads };
 enum class LogFormat { kAuto, kText, kJson };
 
+// Of the tier, in the unit it was given in; kAuto: not set. Resolved when the pool is made.
+struct QuotaSetting {
+  SizeSetting guaranteed;
+  SizeSetting max;
+};
+
 struct NamespaceConfig {
   std::string name;
   std::string token;        // Empty: none asked for.
   std::string secret;       // Empty: the data directory's own.
   std::string secret_file;  // Its first line is the secret.
+  uint32_t share = 1;
+  std::array<QuotaSetting, kTierCount> quotas;
+
+  // One of the quotas is set, or the share is not 1.
+  bool has_quota() const;
 };
 
 struct Config {
@@ -115,6 +134,13 @@ struct Config {
 
 // A size as people write it: "64MiB", "1.5GiB", "1000000", "80%", "auto".
 absl::StatusOr<SizeSetting> ParseSize(std::string_view text);
+
+// A quota as people write it: a size, a share of the tier, or "12 blocks". "auto" is refused.
+absl::StatusOr<SizeSetting> ParseQuota(std::string_view text);
+
+// config_quotas.cc: what a [[namespace]] says of quotas, checked as far as that can be before the
+// tiers' sizes are known.
+absl::Status ReadQuotas(const RawNamespace& raw, NamespaceConfig& config);
 
 // A share as people write it, 0.85 or "85%", in thousandths.
 absl::StatusOr<uint32_t> ParsePermille(std::string_view text);

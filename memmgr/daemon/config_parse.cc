@@ -79,10 +79,50 @@ absl::Status ReadTable(const toml::table& table, const std::string& prefix, cons
   return absl::OkStatus();
 }
 
+// hbm = { guaranteed = "10%", max = "50%" }, or hbm.max = "50%".
+absl::Status ReadQuota(const toml::node& node, const std::string& path, size_t tier,
+                       RawNamespace& entry) {
+  const toml::table* inner = node.as_table();
+  const std::string name(kQuotaTables[tier]);
+  if (inner == nullptr) {
+    return BadEntry(Where(path, node.source()), absl::StrCat("write ", name, ".guaranteed and ",
+                                                             name, ".max in [[namespace]]"));
+  }
+  constexpr std::string_view kNames[] = {"guaranteed", "max"};
+  std::string* const fields[] = {&entry.guaranteed[tier], &entry.max[tier]};
+  for (const auto& [toml_key, value] : *inner) {
+    const auto* const found = std::find(std::begin(kNames), std::end(kNames), toml_key.str());
+    const std::string where = Where(path, value.source());
+    const std::string key = absl::StrCat(name, ".", std::string(toml_key.str()));
+    if (found == std::end(kNames)) {
+      return BadEntry(where, absl::StrCat("unknown key \"", key, "\" in [[namespace]]",
+                                          DidYouMean(toml_key.str(), kNames)));
+    }
+    const absl::StatusOr<std::string> text = TextOf(value);
+    if (!text.ok() || text->empty() || value.is_array()) {
+      return BadEntry(where, absl::StrCat(key, " must be one size or share"));
+    }
+    *fields[found - std::begin(kNames)] = *text;
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ReadNamespace(const toml::table& table, const std::string& path, RawNamespace& entry) {
-  constexpr std::string_view kNames[] = {"name", "token", "secret", "secret_file"};
+  constexpr std::string_view kNames[] = {"name",  "token", "secret", "secret_file",
+                                         "share", "hbm",   "host",   "nvme"};
   std::string* const fields[] = {&entry.name, &entry.token, &entry.secret, &entry.secret_file};
   for (const auto& [toml_key, node] : table) {
+    const auto* const tier =
+        std::find(std::begin(kQuotaTables), std::end(kQuotaTables), toml_key.str());
+    if (tier != std::end(kQuotaTables)) {
+      const auto index = static_cast<size_t>(tier - std::begin(kQuotaTables));
+      KVP_RETURN_IF_ERROR(ReadQuota(node, path, index, entry));
+      continue;
+    }
+    if (toml_key.str() == "share" && node.is_integer()) {
+      entry.share = *TextOf(node);
+      continue;
+    }
     const auto* const found = std::find(std::begin(kNames), std::end(kNames), toml_key.str());
     const std::string where = Where(path, node.source());
     if (found == std::end(kNames)) {
@@ -91,8 +131,9 @@ absl::Status ReadNamespace(const toml::table& table, const std::string& path, Ra
                               DidYouMean(toml_key.str(), kNames)));
     }
     const auto* text = node.as_string();
-    if (text == nullptr) {
-      return BadEntry(where, absl::StrCat("namespace ", std::string(*found), " must be a text"));
+    if (text == nullptr || found - std::begin(kNames) >= 4) {
+      return BadEntry(where, absl::StrCat("namespace ", std::string(*found), " must be a ",
+                                          *found == "share" ? "number" : "text"));
     }
     *fields[found - std::begin(kNames)] = text->get();
   }

@@ -109,6 +109,15 @@ std::string PrintConfig(const Config& config) {
     if (!entry.secret_file.empty()) {
       absl::StrAppend(&out, "secret_file = ", TomlString(entry.secret_file), "\n");
     }
+    if (!entry.share.empty()) absl::StrAppend(&out, "share = ", entry.share, "\n");
+    for (size_t tier = 0; tier < kTierCount; ++tier) {
+      const std::string name(kQuotaTables[tier]);
+      const auto print = [&](const char* key, const std::string& text) {
+        if (!text.empty()) absl::StrAppend(&out, name, ".", key, " = ", TomlString(text), "\n");
+      };
+      print("guaranteed", entry.guaranteed[tier]);
+      print("max", entry.max[tier]);
+    }
   }
   return out;
 }

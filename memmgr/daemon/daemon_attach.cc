@@ -97,6 +97,7 @@ absl::Status Daemon::AttachEngine(const Ask& ask, Instant now) {
   KVP_ASSIGN_OR_RETURN(Session* const session, server_->AddSession(false));
   session->engine_name = request.engine_name;
   session->name_space = name_space;
+  session->namespace_name = namespaces_.NameOf(name_space);
   session->lanes = *std::move(lanes);
   new (session->lanes.data()) SharedLanes{};
   session->message_free = request.message_free;

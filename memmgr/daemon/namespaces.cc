@@ -47,6 +47,16 @@ absl::StatusOr<NamespaceTable> NamespaceTable::Create(const Config& config,
                        "\" have the same secret, so they would share blocks; change one"));
     }
   }
+  // Those with quotas come first: the pool knows their quotas by number (pool_sizes.cc).
+  for (const NamespaceConfig& entry : table.configured_) {
+    if (!entry.has_quota()) continue;
+    if (table.seen_.size() == table.seen_max_) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("more than ", table.seen_max_,
+                       " namespaces have quotas; raise limits.namespaces, or remove some"));
+    }
+    table.Number(entry.name, entry.secret);
+  }
   return table;
 }
 
@@ -73,9 +83,11 @@ absl::StatusOr<NamespaceId> NamespaceTable::Admit(std::string_view name, std::st
     return absl::ResourceExhaustedError(
         absl::StrCat("all ", seen_max_, " namespaces are in use; raise limits.namespaces"));
   }
-  const bool has_secret = listed && !entry->secret.empty();
-  seen_.push_back(
-      {std::string(name), has_secret ? entry->secret : NamespaceSecretFrom(data_secret_, name)});
+  return Number(std::string(name), listed ? entry->secret : "");
+}
+
+NamespaceId NamespaceTable::Number(const std::string& name, const std::string& secret) {
+  seen_.push_back({name, secret.empty() ? NamespaceSecretFrom(data_secret_, name) : secret});
   return NamespaceId{static_cast<uint32_t>(seen_.size() - 1)};
 }
 

@@ -35,8 +35,13 @@ class NamespaceTable {
   // REQUIRES: an id that Admit gave out.
   const std::string& NameOf(NamespaceId id) const;
   const std::string& SecretOf(NamespaceId id) const;
+  // Ids below it have been given out. Namespaces with quotas have the first, in the order of the
+  // configuration, whether they have attached or not.
+  uint32_t size() const { return static_cast<uint32_t>(seen_.size()); }
 
  private:
+  NamespaceId Number(const std::string& name, const std::string& secret);
+
   struct Seen {
     std::string name;
     std::string secret;

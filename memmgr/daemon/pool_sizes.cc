@@ -1,6 +1,7 @@
 // From sizes in bytes to numbers of blocks, once the geometry is known.
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <string>
 
@@ -46,6 +47,38 @@ absl::StatusOr<uint32_t> BlocksOf(const TierSize& tier, uint32_t num_groups) {
   return static_cast<uint32_t>(std::min(blocks, blocks_max));
 }
 
+// In frames of a tier that has `frames`: rounded down, so that shares of 100% together fit.
+uint32_t FramesOf(const SizeSetting& size, const TierSize& tier, uint64_t frames, uint32_t groups) {
+  uint64_t blocks = size.value;
+  if (size.unit == SizeUnit::kPercent) blocks = frames / groups * size.value / 100;
+  if (size.unit == SizeUnit::kBytes) blocks = size.value / tier.block_bytes;
+  return static_cast<uint32_t>(std::min<uint64_t>(blocks * groups, ~uint32_t{0}));
+}
+
+// Namespaces with quotas have the first numbers (namespaces.cc). A tier that is off has no quotas.
+void AddQuotas(const Config& config, const std::array<TierSize, kTierCount>& tiers,
+               PoolOptions& options) {
+  const uint32_t blocks[] = {options.blocks_hbm, options.blocks_host, options.blocks_nvme};
+  for (const NamespaceConfig& entry : config.namespaces) {
+    if (!entry.has_quota()) continue;
+    NamespaceQuota quota{.tiers = {}, .share = entry.share};
+    for (size_t tier = 0; tier < kTierCount; ++tier) {
+      const uint64_t frames = uint64_t{blocks[tier]} * options.num_groups;
+      const QuotaSetting& setting = entry.quotas[tier];
+      if (frames == 0) continue;
+      const auto frames_of = [&](const SizeSetting& size) {
+        return FramesOf(size, tiers[tier], frames, options.num_groups);
+      };
+      if (setting.guaranteed.unit != SizeUnit::kAuto) {
+        quota.tiers[tier].guaranteed = frames_of(setting.guaranteed);
+      }
+      if (setting.max.unit != SizeUnit::kAuto) quota.tiers[tier].max = frames_of(setting.max);
+    }
+    options.quotas.push_back(quota);
+    options.quota_names.push_back(entry.name);
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<PoolOptions> PoolOptionsOf(const Config& config, const Geometry& geometry,
@@ -67,6 +100,11 @@ absl::StatusOr<PoolOptions> PoolOptionsOf(const Config& config, const Geometry& 
         options.blocks_nvme,
         BlocksOf({"nvme", config.nvme, host_block_bytes, kFrameHeaderBytes, 1}, groups));
   }
+  AddQuotas(config,
+            {{{"hbm", config.hbm, hbm_block_bytes, 0, 1},
+              {"host", config.host, host_block_bytes, 0, 2},
+              {"nvme", config.nvme, host_block_bytes, kFrameHeaderBytes, 1}}},
+            options);
   const uint64_t memory_bytes =
       options.blocks_hbm * hbm_block_bytes + options.blocks_host * host_block_bytes;
   if (memory_bytes > memory_free_bytes) {

@@ -254,6 +254,11 @@ void Server::Answer(const Reply& reply, const Effects& effects) {
   }
   if (outgoing.request != 0 && session->requests_in_flight > 0) --session->requests_in_flight;
   if (session->state != Session::State::kAttached) return;
+  std::string sentence;
+  if (reply.quota.limit != QuotaLimit::kNone) {
+    sentence = QuotaSentence(reply.quota, session->namespace_name);
+    outgoing.reason = sentence;
+  }
   const absl::Status encoded = encoder_.Encode(outgoing, effects, session->token, message_);
   if (!encoded.ok()) return CutOff(*session, std::string(encoded.message()));
   Send(*session, message_);

@@ -55,6 +55,7 @@ struct Session {
   bool admin = false;
   uint32_t index = 0;
   PeerIdentity identity;
+  std::string namespace_name;
   std::string engine_name;
   NamespaceId name_space;
   SessionToken token;

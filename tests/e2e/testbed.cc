@@ -61,13 +61,51 @@ uint32_t Rounds(uint32_t rounds) {
   return is_short ? std::max(rounds / 10, 1u) : rounds;
 }
 
+DaemonStatus::Use DaemonStatus::UseOf(const std::string& name_space,
+                                      const std::string& tier) const {
+  for (const Use& use : uses) {
+    if (use.name_space == name_space && use.tier == tier) return use;
+  }
+  return {};
+}
+
+DaemonStatus AskStatus(const TemporaryDirectory& directory, const std::string& socket_path) {
+  DaemonStatus status;
+  const std::string output_path = directory.File("status.json");
+  WriteFileText(output_path, "");
+  ProcessOptions options;
+  options.command = {ProgramPath("kvpagerctl"), "--socket", socket_path, "--json", "status"};
+  options.output_path = output_path;
+  Process ctl(options);
+  if (ctl.Wait(60) != 0) return status;
+  const auto json = nlohmann::json::parse(ctl.Output(), nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return status;
+  status.present = true;
+  status.engines = json.value("engines", uint64_t{0});
+  const nlohmann::json none = nlohmann::json::array();
+  for (const auto& tier : json.value("tiers", none)) {
+    const std::string name = tier.value("tier", "");
+    status.used_frames.emplace_back(
+        name, tier.value("capacity_frames", uint64_t{0}) - tier.value("free_frames", uint64_t{0}));
+    for (const auto& entry : json.value("namespaces", none)) {
+      const auto use = entry.value(name, nlohmann::json::object());
+      status.uses.push_back({.name_space = entry.value("namespace", ""),
+                             .tier = name,
+                             .frames = use.value("frames", uint64_t{0}),
+                             .guaranteed_frames = use.value("guaranteed_frames", uint64_t{0}),
+                             .max_frames = use.value("max_frames", uint64_t{0})});
+    }
+  }
+  return status;
+}
+
 Daemon::Daemon(const TemporaryDirectory& directory, const DaemonOptions& options)
     : socket_path_(options.socket_path.empty() ? directory.File("kvpager.sock")
                                                : options.socket_path) {
   ProcessOptions process;
   process.command = {
       options.program_path.empty() ? ProgramPath("kvpagerd") : options.program_path,
-      "--config=",
+      "--config=" + options.config_path,
       "--listen.socket=" + socket_path_,
       "--nvme.path=" + (options.nvme_path.empty() ? directory.File("nvme") : options.nvme_path),
       absl::StrCat("--hbm.blocks=", options.blocks_hbm),

@@ -33,6 +33,7 @@ struct DaemonOptions {
   std::vector<std::string> flags;
   std::vector<std::pair<std::string, std::string>> environment;
   std::string program_path;  // Empty: as built.
+  std::string config_path;   // Empty: none.
   std::string nvme_path;     // Empty: nvme/ in the directory.
   std::string socket_path;   // Empty: kvpager.sock in the directory.
   std::optional<uid_t> uid;
@@ -59,6 +60,25 @@ class Daemon {
   std::string socket_path_;
   std::unique_ptr<Process> process_;
 };
+
+// What kvpagerctl status --json says of tiers and namespaces.
+struct DaemonStatus {
+  struct Use {
+    std::string name_space;
+    std::string tier;
+    uint64_t frames = 0;
+    uint64_t guaranteed_frames = 0;
+    uint64_t max_frames = 0;
+  };
+  bool present = false;
+  uint64_t engines = 0;
+  std::vector<Use> uses;
+  std::vector<std::pair<std::string, uint64_t>> used_frames;  // By tier, over all namespaces.
+
+  // Zeros if there is no such namespace or tier.
+  Use UseOf(const std::string& name_space, const std::string& tier) const;
+};
+DaemonStatus AskStatus(const TemporaryDirectory& directory, const std::string& socket_path);
 
 // What kvpager-replay --json says.
 struct Report {

@@ -17,6 +17,21 @@ constexpr uint64_t kPatienceNs = 60'000'000'000;  // Of virtual time: longer tha
 
 }  // namespace
 
+// Frames of the tier that the namespace can have while others keep what is guaranteed to them.
+uint64_t World::FramesFor(NamespaceId name, Tier tier) const {
+  uint64_t frames = limits_.frames_max[TierIndex(tier)];
+  uint64_t max = frames;
+  for (uint32_t i = 0; i < limits_.quotas.size(); ++i) {
+    const Quota& quota = limits_.quotas[i].tiers[TierIndex(tier)];
+    if (NamespaceId{i} == name) {
+      max = std::min<uint64_t>(max, quota.max);
+    } else {
+      frames -= quota.guaranteed;
+    }
+  }
+  return std::min(frames, max);
+}
+
 // Lets everything that can happen happen. True if nobody waits for anything any more.
 bool World::Settle() {
   const uint64_t inputs_end = inputs_ + kInputsMax;
@@ -52,13 +67,18 @@ bool World::Settle() {
 // A step may be refused for want of room only if what may not be lost fills it, nearly.
 void World::CheckRoom(const RoomRefusal& refusal) const {
   const uint64_t groups = limits_.num_groups;
-  const uint64_t memory = limits_.frames_max[0] + limits_.frames_max[1];
+  const uint64_t hbm = FramesFor(refusal.name_space, Tier::kHbm);
+  const uint64_t host = FramesFor(refusal.name_space, Tier::kHost);
+  const uint64_t memory = hbm + host;
   std::set<uint32_t> live;
   std::set<uint32_t> open;  // These cannot go to NVMe.
   for (const auto& engine : engines_) {
     if (engine->haunts()) return;         // It keeps frames from everybody.
     if (!engine->outbox_empty()) return;  // A close may be on its way.
     if (engine->message_free()) return;   // Its open tails stay where they are.
+    // With quotas, what another namespace has open may be kept from going down by its own maximum.
+    const bool other = engine->name_space() != refusal.name_space;
+    if (!limits_.quotas.empty() && other && !engine->sequences().empty()) return;
     for (const auto& [id, sequence] : engine->sequences()) {
       const uint64_t full = sequence.accepted_tokens / limits_.page_tokens;
       for (uint64_t i = 0; i < sequence.blocks.size(); ++i) {
@@ -67,15 +87,15 @@ void World::CheckRoom(const RoomRefusal& refusal) const {
       }
     }
   }
-  const uint64_t runs = limits_.frames_max[2] / groups;
+  const uint64_t runs = FramesFor(refusal.name_space, Tier::kNvme) / groups;
   const uint64_t runs_kept = limits_.durable_blocks_max + 2;
   const uint64_t blocks_nvme = runs > runs_kept ? runs - runs_kept : 0;
-  if ((refusal.blocks_needed + 1) * groups > limits_.frames_max[0]) return;
+  if ((refusal.blocks_needed + 1) * groups > hbm) return;
   // What a SPLIT step has pinned in host memory cannot make way for what must leave HBM.
-  if (refusal.split && refusal.blocks_needed * groups + 2 > limits_.frames_max[1]) return;
+  if (refusal.split && refusal.blocks_needed * groups + 2 > host) return;
   if ((open.size() + refusal.blocks_needed + 3) * groups > memory) return;
   // Open tails that fill host memory cannot go on to NVMe, and nothing brings them up again.
-  if (open.size() * groups + 2 > limits_.frames_max[1]) return;
+  if (open.size() * groups + 2 > host) return;
   if ((live.size() + refusal.blocks_new + 2) * groups > memory + blocks_nvme * groups) return;
   Fail(absl::StrCat("a step that needs ", refusal.blocks_needed, " blocks, ", refusal.blocks_new,
                     " of them new, is refused with room to spare: ", live.size(),
@@ -108,16 +128,17 @@ void World::CheckNothingLeft() {
   }
 }
 
-// With nothing in use a step gets all of HBM.
+// With nothing in use a step gets all of HBM that its namespace may have.
 void World::FillMemory() {
   Engine& engine = *engines_[0];
+  const uint64_t blocks = FramesFor(engine.name_space(), Tier::kHbm) / limits_.num_groups;
+  if (blocks == 0) return;  // All of it is guaranteed to others.
   const uint64_t ready_before = tally_.steps_ready;
   engine.OpenText({});
   if (!Settle() || engine.sequences().size() != 1) {
     Fail(absl::StrCat("an empty sequence cannot be opened\n", Describe()));
   }
-  const uint32_t blocks = limits_.frames_max[0] / limits_.num_groups;
-  engine.StepOverAll(blocks * limits_.page_tokens);
+  engine.StepOverAll(static_cast<uint32_t>(blocks * limits_.page_tokens));
   if (!Settle() || tally_.steps_ready != ready_before + 1) {
     Fail(absl::StrCat("with nothing in use a step does not get all of HBM\n", Describe()));
   }
@@ -137,7 +158,7 @@ void World::CheckPromises() {
       if (!Settle()) Fail(absl::StrCat("a durable prefix cannot be opened\n", Describe()));
       const uint64_t frames_needed = promise->keys.size() * limits_.num_groups;
       if (!engine->sequences().empty() && !engine->sequences().begin()->second.tokens.empty() &&
-          frames_needed <= limits_.frames_max[0]) {
+          frames_needed <= FramesFor(engine->name_space(), Tier::kHbm)) {
         const uint64_t ready_before = tally_.steps_ready;
         engine->StepOverAll(0);
         if (!Settle()) Fail(absl::StrCat("a durable prefix cannot be read\n", Describe()));

@@ -41,6 +41,7 @@ void Engine::OnStepAnswer(const Reply& reply, const Effects& effects) {
 
 void Engine::NoteRefusal(const ModelStep& step) {
   RoomRefusal refusal;
+  refusal.name_space = name_space_;
   refusal.split = step.residency == Residency::kSplit;
   for (const StepEntry& entry : step.entries) {
     const ModelSequence* sequence = Find(entry.sequence);

@@ -102,6 +102,7 @@ struct Tally {
 
 // A step that was refused because it does not fit: what it needed.
 struct RoomRefusal {
+  NamespaceId name_space;
   uint64_t blocks_needed = 0;
   uint64_t blocks_new = 0;
   bool split = false;

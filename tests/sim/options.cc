@@ -1,5 +1,7 @@
 #include "tests/sim/options.h"
 
+#include <algorithm>
+
 namespace kvpager::sim {
 namespace {
 
@@ -115,6 +117,36 @@ void DrawFaults(Random& random, SimOptions& options) {
   options.power_cuts = random.Chance(300);
 }
 
+// Some namespaces have quotas in some worlds. Drawn from dice of their own, so that a world without
+// is the same as before there were any.
+void DrawQuotas(SimOptions& options) {
+  Random random(testing::Mix(options.seed, 0x900a5));
+  if (!random.Chance(500)) return;
+  PoolOptions& pool = options.setup.options;
+  const uint32_t blocks[] = {pool.blocks_hbm, pool.blocks_host, pool.blocks_nvme};
+  const auto names = static_cast<uint32_t>(random.Between(1, options.namespaces));
+  pool.quotas.resize(names);
+  for (NamespaceQuota& quota : pool.quotas) {
+    if (random.Chance(300)) quota.share = static_cast<uint32_t>(random.Between(1, 5));
+  }
+  for (size_t tier = 0; tier < kTierCount; ++tier) {
+    const bool guarantees = random.Chance(600);
+    const uint32_t max_permille = random.Chance(300) ? 0 : random.Chance(300) ? 1000 : 500;
+    uint64_t left = uint64_t{blocks[tier]} * pool.num_groups;
+    const uint64_t frames = left;
+    const uint64_t least[] = {pool.num_groups, std::max(2u, pool.num_groups), 0};
+    for (NamespaceQuota& quota : pool.quotas) {
+      if (guarantees && random.Chance(700)) {
+        quota.tiers[tier].guaranteed = static_cast<uint32_t>(random.Below(left + 1));
+        left -= quota.tiers[tier].guaranteed;
+      }
+      if (!random.Chance(max_permille)) continue;
+      const uint64_t from = std::max<uint64_t>(least[tier], quota.tiers[tier].guaranteed);
+      quota.tiers[tier].max = static_cast<uint32_t>(random.Between(from, std::max(from, frames)));
+    }
+  }
+}
+
 }  // namespace
 
 SimOptions DrawOptions(uint64_t seed) {
@@ -126,6 +158,7 @@ SimOptions DrawOptions(uint64_t seed) {
   DrawWorkload(random, options);
   DrawSpeeds(random, options);
   DrawFaults(random, options);
+  DrawQuotas(options);
   options.setup.options.incarnation = seed * 1000 + 1;
   return options;
 }

@@ -59,6 +59,7 @@ class World {
   uint64_t NextDue() const;
 
   // ---- drain.cc
+  uint64_t FramesFor(NamespaceId name, Tier tier) const;
   bool Settle();
   void CheckRoom(const RoomRefusal& refusal) const;
   void FinishEngines();

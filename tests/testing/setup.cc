@@ -47,6 +47,58 @@ constexpr Number kNumbers[] = {
 
 constexpr const char* kAdmissions[] = {"never", "second_touch", "always"};
 
+constexpr const char* kTiers[] = {"hbm", "host", "nvme"};
+
+// "0.hbm:2-6": namespace 0 has 2 pages of hbm guaranteed, and 6 at most; "0.hbm:2-" has no maximum.
+bool SetQuota(std::string_view text, PoolOptions& options) {
+  const size_t dot = text.find('.');
+  const size_t colon = text.find(':');
+  const size_t dash = text.find('-');
+  if (dot > colon || colon > dash || dash == std::string_view::npos) return false;
+  uint32_t name = 0;
+  if (!absl::SimpleAtoi(std::string(text.substr(0, dot)), &name) || name >= kQuotasMax) {
+    return false;
+  }
+  if (options.quotas.size() <= name) options.quotas.resize(name + 1);
+  for (size_t tier = 0; tier < kTierCount; ++tier) {
+    if (text.substr(dot + 1, colon - dot - 1) != kTiers[tier]) continue;
+    Quota& quota = options.quotas[name].tiers[tier];
+    const std::string max(text.substr(dash + 1));
+    return absl::SimpleAtoi(std::string(text.substr(colon + 1, dash - colon - 1)),
+                            &quota.guaranteed) &&
+           (max.empty() || absl::SimpleAtoi(max, &quota.max));
+  }
+  return false;
+}
+
+// "0:3": namespace 0 has a share of 3.
+bool SetShare(std::string_view text, PoolOptions& options) {
+  const size_t colon = text.find(':');
+  uint32_t name = 0;
+  if (colon == std::string_view::npos ||
+      !absl::SimpleAtoi(std::string(text.substr(0, colon)), &name) || name >= kQuotasMax) {
+    return false;
+  }
+  if (options.quotas.size() <= name) options.quotas.resize(name + 1);
+  return absl::SimpleAtoi(std::string(text.substr(colon + 1)), &options.quotas[name].share);
+}
+
+std::string DescribeQuotas(const PoolOptions& options) {
+  std::string text;
+  for (size_t name = 0; name < options.quotas.size(); ++name) {
+    if (options.quotas[name].share != 1) {
+      absl::StrAppend(&text, " share=", name, ":", options.quotas[name].share);
+    }
+    for (size_t tier = 0; tier < kTierCount; ++tier) {
+      const Quota& quota = options.quotas[name].tiers[tier];
+      if (quota == Quota{}) continue;
+      absl::StrAppend(&text, " quota=", name, ".", kTiers[tier], ":", quota.guaranteed, "-");
+      if (quota.max != Quota{}.max) absl::StrAppend(&text, quota.max);
+    }
+  }
+  return text;
+}
+
 }  // namespace
 
 absl::StatusOr<Limits> DeriveLimits(const CoreSetup& setup) {
@@ -79,7 +131,7 @@ std::string Describe(const CoreSetup& setup) {
   if (setup.options.incarnation != plain.options.incarnation) {
     absl::StrAppend(&text, " incarnation=", setup.options.incarnation);
   }
-  return text;
+  return text + DescribeQuotas(setup.options);
 }
 
 bool SetField(std::string_view word, CoreSetup& setup) {
@@ -92,6 +144,8 @@ bool SetField(std::string_view word, CoreSetup& setup) {
     options.free_hbm = options.clean_hbm = options.free_host = options.clean_host = Watermark{};
     return true;
   }
+  if (name == "quota") return SetQuota(value, setup.options);
+  if (name == "share") return SetShare(value, setup.options);
   if (name == "incarnation") return absl::SimpleAtoi(value, &setup.options.incarnation);
   if (name == "admission") {
     for (size_t i = 0; i < std::size(kAdmissions); ++i) {

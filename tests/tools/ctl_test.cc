@@ -37,6 +37,7 @@ TEST(CtlOptions, EveryVerbIsUnderstood) {
       {{"seq", "show", "1-0002"}, Verb::kSequenceShow},
       {{"clients"}, Verb::kClients},
       {{"revoke", "3"}, Verb::kRevoke},
+      {{"namespaces"}, Verb::kNamespaces},
       {{"evict", "1-0002", "--tier", "nvme"}, Verb::kEvict},
       {{"prefetch", "1-0002", "--tier", "hbm"}, Verb::kPrefetch},
       {{"version"}, Verb::kVersion},

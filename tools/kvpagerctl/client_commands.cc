@@ -47,7 +47,27 @@ std::string RevokedText(const ClientReport& client, uint64_t frames_kept) {
                       " frames that it could write are kept until it has ended: end it\n");
 }
 
+std::string NamespacesText(const StatusReport& status) {
+  if (status.namespaces.empty()) return "no namespaces yet: no engine has attached\n";
+  Table table({"NAMESPACE", "SHARE", "TIER", "FRAMES", "GUARANTEED", "MAX"});
+  for (const NamespaceReport& entry : status.namespaces) {
+    for (size_t i = 0; i < status.tiers.size() && i < entry.tiers.size(); ++i) {
+      if (!status.tiers[i].in_service) continue;
+      const NamespaceReport::Tier& tier = entry.tiers[i];
+      table.Add({entry.name, absl::StrCat(entry.share), status.tiers[i].name,
+                 CountText(tier.frames), CountText(tier.guaranteed_frames),
+                 CountText(tier.max_frames)});
+    }
+  }
+  return table.Text(2);
+}
+
 }  // namespace
+
+absl::StatusOr<Printout> RunNamespaces(Connection& connection, const Options& options) {
+  KVP_ASSIGN_OR_RETURN(const StatusReport status, AskStatus(connection));
+  return Printout{options.json ? NamespacesJson(status) + "\n" : NamespacesText(status)};
+}
 
 absl::StatusOr<Printout> RunClients(Connection& connection, const Options& options) {
   KVP_ASSIGN_OR_RETURN(const std::vector<ClientReport> clients, AskClients(connection));

@@ -32,6 +32,7 @@ absl::StatusOr<Printout> RunPrefetch(Connection& connection, const Options& opti
 // client_commands.cc
 absl::StatusOr<Printout> RunClients(Connection& connection, const Options& options);
 absl::StatusOr<Printout> RunRevoke(Connection& connection, const Options& options);
+absl::StatusOr<Printout> RunNamespaces(Connection& connection, const Options& options);
 
 }  // namespace kvpager::ctl
 

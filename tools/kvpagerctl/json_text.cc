@@ -33,6 +33,20 @@ Json TierList(const StatusReport& status) {
   return tiers;
 }
 
+Json NamespaceList(const StatusReport& status) {
+  Json namespaces = Json::array();
+  for (const NamespaceReport& entry : status.namespaces) {
+    Json row = {{"namespace", entry.name}, {"share", entry.share}};
+    for (size_t i = 0; i < status.tiers.size() && i < entry.tiers.size(); ++i) {
+      row[status.tiers[i].name] = {{"frames", entry.tiers[i].frames},
+                                   {"guaranteed_frames", entry.tiers[i].guaranteed_frames},
+                                   {"max_frames", entry.tiers[i].max_frames}};
+    }
+    namespaces.push_back(row);
+  }
+  return namespaces;
+}
+
 Json Fields(const SequenceReport& sequence) {
   return {{"sequence", sequence.sequence.value},
           {"name", FormatSequence(sequence.sequence)},
@@ -71,8 +85,15 @@ std::string StatusJson(const StatusReport& status, const std::vector<Warning>& w
   json["sequences"] = status.sequences;
   json["steps"] = status.steps;
   json["tiers"] = TierList(status);
+  json["namespaces"] = NamespaceList(status);
   json["counters"] = Json::object();
   for (const auto& [name, value] : status.counters) json["counters"][name] = value;
+  return Text(json);
+}
+
+std::string NamespacesJson(const StatusReport& status) {
+  Json json = Schema("namespaces");
+  json["namespaces"] = NamespaceList(status);
   return Text(json);
 }
 

@@ -31,6 +31,8 @@ absl::StatusOr<Printout> RunConnected(const Options& options) {
       return RunSequenceList(*connection, options);
     case Verb::kSequenceShow:
       return RunSequenceShow(*connection, options);
+    case Verb::kNamespaces:
+      return RunNamespaces(*connection, options);
     case Verb::kClients:
       return RunClients(*connection, options);
     case Verb::kRevoke:

@@ -55,6 +55,7 @@ void AddCommands(CLI::App& app, Options& options, Arguments& arguments) {
           Verb::kRevoke);
   revoke->add_option("CLIENT", options.client, "Its number, as `kvpagerctl clients` shows it.")
       ->required();
+  add(app, "namespaces", "Frames and quotas of each namespace, per tier.", Verb::kNamespaces);
   CLI::App* evict =
       add(app, "evict", "Move a sequence's pages down; waits until they have moved.", Verb::kEvict);
   AddSequence(*evict, arguments);

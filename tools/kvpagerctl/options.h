@@ -22,6 +22,7 @@ enum class Verb {
   kSequenceShow,
   kClients,
   kRevoke,
+  kNamespaces,
   kEvict,
   kPrefetch,
   kVersion,

@@ -27,6 +27,15 @@ SequenceReport ReportOf(const wire::SequenceStatus& status) {
           .suspended = status.suspended()};
 }
 
+NamespaceReport ReportOf(const wire::NamespaceStatus& status) {
+  NamespaceReport report{.name = TextOf(status.name()), .share = status.share(), .tiers = {}};
+  for (uint32_t i = 0; i < CountOf(status.tiers()) && i < report.tiers.size(); ++i) {
+    const wire::NamespaceTier& tier = *status.tiers()->Get(i);
+    report.tiers[i] = {tier.frames(), tier.guaranteed_frames(), tier.max_frames()};
+  }
+  return report;
+}
+
 struct Page {
   std::vector<SequenceReport> sequences;
   uint32_t slot_next = 0;
@@ -69,7 +78,8 @@ absl::StatusOr<StatusReport> AskStatus(Connection& connection) {
                       .sequences = reply->sequences(),
                       .steps = reply->steps(),
                       .tiers = {},
-                      .counters = {}};
+                      .counters = {},
+                      .namespaces = {}};
   for (uint32_t i = 0; i < CountOf(reply->tiers()); ++i) {
     const wire::TierStatus& tier = *reply->tiers()->Get(i);
     report.tiers.push_back({.name = TextOf(tier.name()),
@@ -85,6 +95,9 @@ absl::StatusOr<StatusReport> AskStatus(Connection& connection) {
   for (uint32_t i = 0; i < CountOf(reply->counters()); ++i) {
     const wire::Counter& counter = *reply->counters()->Get(i);
     report.counters[TextOf(counter.name())] = counter.value();
+  }
+  for (uint32_t i = 0; i < CountOf(reply->namespaces()); ++i) {
+    report.namespaces.push_back(ReportOf(*reply->namespaces()->Get(i)));
   }
   return report;
 }

@@ -31,6 +31,17 @@ struct TierReport {
   uint64_t frames_used() const { return frames - frames_free; }
 };
 
+struct NamespaceReport {
+  struct Tier {
+    uint64_t frames = 0;
+    uint64_t guaranteed_frames = 0;
+    uint64_t max_frames = 0;
+  };
+  std::string name;
+  uint32_t share = 1;
+  std::array<Tier, kTierCount> tiers;
+};
+
 struct StatusReport {
   std::string version;
   uint32_t pid = 0;
@@ -43,6 +54,7 @@ struct StatusReport {
   uint32_t steps = 0;
   std::vector<TierReport> tiers;
   std::map<std::string, uint64_t> counters;
+  std::vector<NamespaceReport> namespaces;
 
   uint64_t counter(const std::string& name) const;  // 0 if there is none.
 };
@@ -90,6 +102,7 @@ std::vector<Warning> WarningsOf(const StatusReport& status);
 
 // json_text.cc: the only source that includes nlohmann-json. One line each, no newline at the end.
 std::string StatusJson(const StatusReport& status, const std::vector<Warning>& warnings);
+std::string NamespacesJson(const StatusReport& status);
 std::string TiersJson(const StatusReport& status);
 std::string SequencesJson(const std::vector<SequenceReport>& sequences);
 std::string SequenceJson(const SequenceReport& sequence);

@@ -21,7 +21,8 @@ class LimboTest : public ::testing::Test {
 
   std::vector<uint32_t> Release() {
     std::vector<uint32_t> frames;
-    limbo_.Release(users_, [&](FrameIndex frame, ClientId) { frames.push_back(frame.value); });
+    limbo_.Release(users_,
+                   [&](FrameIndex frame, NamespaceId, ClientId) { frames.push_back(frame.value); });
     return frames;
   }
   void Begin(uint32_t client, uint64_t number, uint32_t lane = 0) {
@@ -111,13 +112,13 @@ TEST_F(LimboTest, MoreBatchesThanThereIsRoomForOnlyWaitLonger) {
   }
   uint32_t freed = 0;
   End(0, 10);
-  limbo.Release(users_, [&](FrameIndex frame, ClientId) {
+  limbo.Release(users_, [&](FrameIndex frame, NamespaceId, ClientId) {
     EXPECT_LT(frame.value, 10u);
     ++freed;
   });
   EXPECT_EQ(freed, 10u);
   End(0, 500);
-  limbo.Release(users_, [&](FrameIndex, ClientId) { ++freed; });
+  limbo.Release(users_, [&](FrameIndex, NamespaceId, ClientId) { ++freed; });
   EXPECT_EQ(freed, 500u);
   EXPECT_EQ(limbo.count(), 0u);
 }

@@ -302,6 +302,47 @@ TEST_F(ConfigTest, BadNamespacesAreRefused) {
   EXPECT_THAT(Refusal({}), HasSubstr("nobody could attach"));
 }
 
+TEST_F(ConfigTest, NamespacesHaveQuotasInEveryTier) {
+  WriteFile(
+      "[[namespace]]\nname = \"a\"\nshare = 3\nhbm.guaranteed = \"10%\"\nhbm.max = \"50%\"\n"
+      "host = { max = \"12 blocks\" }\nnvme.max = 1048576\n[[namespace]]\nname = \"b\"\n");
+  const Config config = ReadOrDie({});
+  ASSERT_EQ(config.namespaces.size(), 2u);
+  const NamespaceConfig& a = config.namespaces[0];
+  EXPECT_TRUE(a.has_quota());
+  EXPECT_FALSE(config.namespaces[1].has_quota());
+  EXPECT_EQ(a.share, 3u);
+  EXPECT_EQ(a.quotas[0].guaranteed.unit, SizeUnit::kPercent);
+  EXPECT_EQ(a.quotas[0].guaranteed.value, 10u);
+  EXPECT_EQ(a.quotas[0].max.value, 50u);
+  EXPECT_EQ(a.quotas[1].guaranteed.unit, SizeUnit::kAuto);
+  EXPECT_EQ(a.quotas[1].max.unit, SizeUnit::kBlocks);
+  EXPECT_EQ(a.quotas[1].max.value, 12u);
+  EXPECT_EQ(a.quotas[2].max.bytes, kMiB);
+  const std::string printed = PrintConfig(config);
+  EXPECT_THAT(printed, HasSubstr("hbm.guaranteed = \"10%\""));
+  EXPECT_THAT(printed, HasSubstr("share = 3"));
+  WriteFile(printed);
+  EXPECT_EQ(ReadOrDie({}).namespaces[0].quotas[1].max.value, 12u);
+}
+
+TEST_F(ConfigTest, QuotasThatMakeNoSenseAreRefusedWithTheirNamespace) {
+  const auto problem = [&](const std::string& line) {
+    WriteFile("[[namespace]]\nname = \"a\"\n" + line + "\n");
+    return std::string(Read({}).status().message());
+  };
+  EXPECT_THAT(problem("hbm.max = \"lots\""),
+              AllOf(HasSubstr("namespace \"a\""), HasSubstr("hbm.max")));
+  EXPECT_THAT(problem("hbm.max = \"auto\""), HasSubstr("is no quota"));
+  EXPECT_THAT(problem("hbm.maks = \"5%\""), HasSubstr("did you mean \"max\""));
+  EXPECT_THAT(problem("hbm = \"5%\""), HasSubstr("hbm.guaranteed"));
+  EXPECT_THAT(problem("host.max = \"200%\""), HasSubstr("more than everything"));
+  EXPECT_THAT(problem("share = 0"), HasSubstr("must be a whole number in [1, 1000]"));
+  EXPECT_THAT(problem("share = \"2\""), HasSubstr("must be a number"));
+  EXPECT_THAT(problem("nvme.guaranteed = \"5%\"\nnvme.max = \"4%\""),
+              HasSubstr("nvme.guaranteed = 5% is more than nvme.max = 4%"));
+}
+
 TEST_F(ConfigTest, WhatIsPrintedReadsBackTheSameAndHidesSecrets) {
   WriteFile(
       "[host]\nsize = \"64MiB\"\n[policy]\nhbm_free_high = \"5%\"\n"
