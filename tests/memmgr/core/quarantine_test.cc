@@ -23,13 +23,13 @@ TEST(Quarantine, KeepsFramesByEngineUntilItEnds) {
   EXPECT_FALSE(quarantine.keeps(kRevoked));
   quarantine.Begin(kRevoked);
   quarantine.Begin(kOther);
-  quarantine.Add(kRevoked, FrameIndex{3});
-  quarantine.Add(kOther, FrameIndex{5});
-  quarantine.Add(kRevoked, FrameIndex{7});
+  quarantine.Add(kRevoked, FrameIndex{3}, NamespaceId{0});
+  quarantine.Add(kOther, FrameIndex{5}, NamespaceId{1});
+  quarantine.Add(kRevoked, FrameIndex{7}, NamespaceId{0});
   EXPECT_EQ(quarantine.count(), 3u);
   EXPECT_EQ(quarantine.count_of(kRevoked), 2u);
   uint32_t sum = 0;
-  quarantine.End(kRevoked, [&sum](FrameIndex frame) { sum += frame.value; });
+  quarantine.End(kRevoked, [&sum](FrameIndex frame, NamespaceId) { sum += frame.value; });
   EXPECT_EQ(sum, 10u);
   EXPECT_EQ(quarantine.count(), 1u);
   EXPECT_FALSE(quarantine.keeps(kRevoked));
