@@ -1,7 +1,7 @@
 // memmgr/daemon/daemon_leases.cc
 //
 // When an engine is gone, and what is done about one that does not go: leases and revocation
-// (decision 0006).
+// (decision 0007).
 
 #include <array>
 #include <cstdint>

@@ -1,6 +1,6 @@
 // memmgr/daemon/leases.h
 //
-// How long an engine has been inside a step, and when that is too long (decision 0006).
+// How long an engine has been inside a step, and when that is too long (decision 0007).
 //
 // A step is *held* from when its engine may read its pages until it has ended: a pinned step from
 // its answer on, a step without a message as long as `begun` is above `done`. Held steps are
