@@ -239,7 +239,7 @@ class Client {
   Lanes lanes_;
   std::vector<std::unique_ptr<Step>> spare_steps_;
   std::vector<bool> watched_;    // By counter; all false between calls.
-  uint64_t silent_changes_ = 0;  // Names that wait for a step; steps rolled back.
+  uint64_t silent_changes_ = 0;  // Names that wait, steps rolled back, death.
   uint64_t checks_ = 0;          // Of lists of entries.
   uint64_t looked_at_ns_ = 0;    // When what had come was taken in.
 };

@@ -44,6 +44,7 @@ bool Contains(const Step* step, const Sequence* sequence) {
 
 absl::Status Client::Die(absl::Status why) {
   if (dead_.ok()) dead_ = std::move(why);
+  ++silent_changes_;  // No step ends as if nothing had happened.
   return dead_;
 }
 

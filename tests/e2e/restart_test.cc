@@ -107,6 +107,18 @@ TEST_F(Restart, AnEngineInAStepWithoutAMessageFinishesItIsToldAndGoesOnWarm) {
   ExpectWarm();
 }
 
+// Once one call has said so, every call does: also the end of a step that needs no message.
+TEST_F(Restart, AnEngineThatWasToldIsToldAgainByTheEndOfItsStep) {
+  kvp_step* step = nullptr;
+  ASSERT_EQ(engine_.Begin(sequence_, 0, &step), KVP_OK);
+  ASSERT_EQ(kvp_step_wait(step, kLongUs), KVP_OK);
+  daemon_->Kill();
+  uint64_t tokens = 0;
+  EXPECT_EQ(kvp_seq_length(engine_.client(), sequence_, &tokens), KVP_UNAVAILABLE);
+  EXPECT_EQ(kvp_step_end(step, KVP_STEP_KEEP), KVP_UNAVAILABLE);
+  ExpectUnavailable();
+}
+
 TEST_F(Restart, AnEngineThatRunsStepsWithoutAMessageIsTold) {
   daemon_->Kill();
   kvp_status status = KVP_OK;
