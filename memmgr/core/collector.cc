@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "memmgr/base/check.h"
+#include "memmgr/base/units.h"
 #include "memmgr/core/admission.h"
 #include "memmgr/core/background.h"
 #include "memmgr/core/loss.h"
@@ -150,7 +151,7 @@ void PlacePage(CoreState& s, Step& step, const StepPages& at, Obstacles& obstacl
     }
     return;
   }
-  if (Place(s, page)) {
+  if (Place(s, page, Urgency::kDemand)) {
     ++step.collected_pages;
   } else if (s.operations.HasRoom(Channel::kScrub)) {
     obstacles.no_frame_hbm = true;
@@ -209,6 +210,8 @@ void FetchMissing(CoreState& s, Step& step) {
     ++s.metrics.steps_waited_for_room;
   }
   if (!obstacles.no_frame_hbm) return;
+  const auto blocks = static_cast<uint32_t>(CeilDiv(step.missing, s.limits.num_groups));
+  if (s.credits.asked() > 0 || RevokeCredits(s, blocks)) return;  // The answer comes at once.
   MakeRoomHbm(s, s.client(step.client).name_space, std::min(step.missing, kMovesMax),
               obstacles.host_page_waits ? Demotion::kSwap : Demotion::kMove, Reach::kNear);
 }
@@ -375,6 +378,7 @@ bool FetchThroughReserve(CoreState& s, Step& step) {
 }  // namespace
 
 bool TryFarther(CoreState& s, uint32_t slot) {
+  if (RevokeCredits(s, s.limits.credits_max)) return true;
   Step& step = s.steps.step(slot);
   const NamespaceId owner = s.client(step.client).name_space;
   const uint32_t in_flight = s.operations.in_flight_total();

@@ -117,12 +117,14 @@ struct CloseCommand {
   Ticket ticket;
 };
 
-// Steps that the core was not told of have appended `tokens` in place, behind `length_tokens`, and
-// have ended. Ignored if the sequence has another length by now: then its engine has been told.
+// Steps that the core was not told of append `tokens`, behind `length_tokens`: to the open block at
+// the end, and to the sequence's credit. Those that wrote the tokens before `written_tokens` have
+// ended. Ignored if the sequence has another length by now: then its engine has been told.
 struct AppendedCommand {
   SequenceId sequence;
   uint64_t length_tokens = 0;
   uint32_t tokens = 0;
+  uint64_t written_tokens = 0;
 };
 
 // Such steps have used the sequence since it was last said.

@@ -12,6 +12,7 @@
 #include "memmgr/core/background.h"
 #include "memmgr/core/client_info.h"
 #include "memmgr/core/collector.h"
+#include "memmgr/core/credits.h"
 #include "memmgr/core/planner.h"
 #include "memmgr/core/quota_stuck.h"
 #include "memmgr/core/sequences.h"
@@ -60,6 +61,7 @@ void RunToFixedPoint(CoreState& s) {
     Collect(s);
     RunBackground(s);
     MaintainStocks(s);
+    GrantCredits(s);
     any_progress |= s.progress;
     if (!s.EffectsHaveRoom()) break;
     if (s.budget == 0 && GotSomewhere(s, any_progress)) break;
@@ -132,6 +134,7 @@ Effects Core::MakeEffects() const {
   for (uint32_t in_flight : limits.in_flight_max) operations += in_flight;
   Effects effects;
   effects.page_table_writes.reserve(8 * size_t{limits.pages_per_input});
+  effects.credit_writes.reserve(5 * size_t{limits.credits_max});  // GrantCredits bounds them.
   effects.replies.reserve(limits.steps_max + limits.deferred_max + 256);
   effects.updates.reserve(4 * size_t{limits.step_entries_per_step_max});
   effects.runs.reserve(4 * size_t{limits.pages_per_input} + limits.blocks_max);
@@ -203,6 +206,13 @@ void Core::PassLimbo(Instant now, Effects& effects) {
   limbo.Release(s.lane_users, [&s](FrameIndex frame, NamespaceId name_space, ClientId writer) {
     s.blocks.LeaveLimbo(frame, name_space, writer);
   });
+  RunToFixedPoint(s);
+}
+
+void Core::AnswerCredit(Instant now, SequenceId sequence, bool taken, Effects& effects) {
+  CoreState& s = *state_;
+  BeginInput(s, now, effects);
+  kvpager::AnswerCredit(s, sequence, taken);
   RunToFixedPoint(s);
 }
 

@@ -85,6 +85,18 @@ struct PageTableWrite {
   uint32_t generation = 0;  // [0, 1024)
 };
 
+// What the word of a sequence's credit must say (credits.h): kGrant, that the engine may take the
+// block; kRevoke, that it may not, unless it has: Core::AnswerCredit wants to know, before any other
+// input; kClear, that there is none.
+enum class CreditWriteKind : uint8_t { kGrant, kRevoke, kClear };
+struct CreditWrite {
+  CreditWriteKind kind = CreditWriteKind::kClear;
+  ClientId client;
+  SequenceId sequence;
+  BlockIndex block;
+  uint32_t generation = 0;  // Of its pages, [0, 1024).
+};
+
 // Where the time of a step that became ready went.
 struct StepWait {
   uint64_t queue_ns = 0;  // Behind other steps (R1), before it could collect.
@@ -151,14 +163,15 @@ struct Reply {
   uint32_t update_count = 0;
 };
 
-// All that one input caused. Execute in this order: page_table_writes, replies, then copies and
-// catalogue_writes in any order. (A word is withdrawn before its frame is overwritten, and
-// published before the engine hears of it.)
+// All that one input caused. Execute in this order: page_table_writes, credit_writes, replies, then
+// copies and catalogue_writes in any order. (A word is withdrawn before its frame is overwritten,
+// and published before the engine hears of it.)
 //
 // Core::MakeEffects makes one with room for the worst case of one input, so the vectors never grow.
 // The caller owns it and reuses it; it must be empty when passed to the core.
 struct Effects {
   std::vector<PageTableWrite> page_table_writes;
+  std::vector<CreditWrite> credit_writes;
   std::vector<Reply> replies;
   std::vector<SequenceUpdate> updates;
   std::vector<BlockRun> runs;
@@ -166,11 +179,12 @@ struct Effects {
   std::vector<CatalogueWrite> catalogue_writes;
 
   bool empty() const {
-    return page_table_writes.empty() && replies.empty() && copies.empty() &&
-           catalogue_writes.empty();
+    return page_table_writes.empty() && credit_writes.empty() && replies.empty() &&
+           copies.empty() && catalogue_writes.empty();
   }
   void Clear() {
     page_table_writes.clear();
+    credit_writes.clear();
     replies.clear();
     updates.clear();
     runs.clear();

@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "memmgr/base/check.h"
 #include "memmgr/base/units.h"
+#include "memmgr/core/credits.h"
 #include "memmgr/core/loss.h"
 #include "memmgr/core/sequences.h"
 #include "memmgr/core/steps.h"
@@ -40,6 +41,7 @@ JobResult RunTruncate(CoreState& s, const Job& job) {
   Sequence& sequence = *s.sequences.Find(job.sequence);
   const uint64_t tokens = std::min(job.tokens, sequence.length_tokens);
   if (!Shorten(s, sequence, BlocksFor(s, tokens))) return JobResult::kMore;
+  UndoCredit(s, job.sequence);
   sequence.length_tokens = tokens;
   const uint64_t accepted = sequence.accepted_tokens;
   sequence.accepted_tokens = job.accept ? tokens : std::min(accepted, tokens);
@@ -59,6 +61,7 @@ JobResult RunTruncate(CoreState& s, const Job& job) {
 JobResult RunCut(CoreState& s, const Job& job) {
   Sequence& sequence = *s.sequences.Find(job.sequence);
   KVP_CHECK_EQ(sequence.steps_ready, 0u);
+  DropCredit(s, job.sequence);
   MarkCut(s, sequence);
   if (sequence.cut_blocks < sequence.blocks && !Shorten(s, sequence, sequence.cut_blocks)) {
     return JobResult::kMore;
@@ -119,6 +122,7 @@ JobResult RunFork(CoreState& s, const Job& job) {
 JobResult RunClose(CoreState& s, const Job& job) {
   Sequence& sequence = *s.sequences.Find(job.sequence);
   if (sequence.deferred > 0 || sequence.busy > 1) return JobResult::kLater;
+  DropCredit(s, job.sequence);
   if (!Shorten(s, sequence, 0)) return JobResult::kMore;
   --sequence.busy;
   if (!sequence.client.is_none()) --s.client(sequence.client).sequences;

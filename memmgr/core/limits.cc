@@ -60,6 +60,9 @@ absl::Status Check(const PoolOptions& options) {
   if (options.durable_permille > 1000) {
     return absl::InvalidArgumentError("durable.share is more than the whole of nvme");
   }
+  if (options.credits_permille > 500) {
+    return absl::InvalidArgumentError("credits would take more than half of hbm; lower their share");
+  }
   return absl::OkStatus();
 }
 
@@ -156,8 +159,9 @@ absl::StatusOr<Limits> DeriveLimits(const PoolOptions& options) {
   // Small pages need more of them under way for the same bytes.
   const uint32_t depth = std::min(options.num_groups, 4u);
   limits.in_flight_max = {64 * depth, 128 * depth, 64, 64, 64 * depth, 128 * depth};
+  limits.credits_max = Share(options.blocks_hbm, options.credits_permille);
   // Every block with a copy, those that a step is about to make, and those that are going.
-  limits.blocks_max = options.blocks_hbm + options.blocks_host + options.blocks_nvme +
+  limits.blocks_max = limits.credits_max + options.blocks_hbm + options.blocks_host + options.blocks_nvme +
                       2 * limits.pages_per_input / options.num_groups +
                       limits.step_entries_per_step_max + 512;
   limits.sequence_chunks_max =

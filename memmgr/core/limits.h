@@ -59,6 +59,7 @@ struct PoolOptions {
   uint32_t steps_max = 1024;
   Admission admission = Admission::kSecondTouch;
   uint32_t durable_permille = 500;  // Share of NVMe that durable blocks may fill.
+  uint32_t credits_permille = 62;   // Share of HBM that engines may be given ahead of time.
   Watermark free_hbm = {20, 40};
   Watermark clean_hbm = {150, 250};
   Watermark free_host = {20, 40};
@@ -92,6 +93,7 @@ struct Limits {
   uint32_t evictions_max = 64;
   uint32_t durable_names_max = 256;  // Waiting for the flush.
   uint32_t durable_blocks_max = 0;
+  uint32_t credits_max = 0;  // Blocks given to engines ahead of time (credits.h).
   uint32_t pages_per_input = 4096;  // R10.
   Admission admission = Admission::kSecondTouch;
   std::array<uint32_t, 2> free_low{};  // Frames; [kHbm], [kHost].

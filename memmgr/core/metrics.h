@@ -31,6 +31,9 @@ struct CoreMetrics {
   uint64_t blocks_lost = 0;
   uint64_t catalogue_stale = 0;  // A restored block's header disagreed.
   uint64_t prefetched_pages = 0;
+  uint64_t credits_granted = 0;
+  uint64_t credits_used = 0;     // Blocks that came to a sequence without a message.
+  uint64_t credits_revoked = 0;  // A step needed the frames, or another sequence the credit.
   uint64_t exhausted = 0;  // Replies with kResourceExhausted.
 };
 

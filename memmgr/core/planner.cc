@@ -135,10 +135,10 @@ bool CopyTail(CoreState& s, PageIndex source, PageIndex target) {
   return true;
 }
 
-bool Place(CoreState& s, PageIndex page) {
+bool Place(CoreState& s, PageIndex page, Urgency urgency) {
   const NamespaceId owner = OwnerOf(s, page);
   if (!s.operations.HasRoom(Channel::kScrub)) return false;
-  const FrameIndex frame = TakeFrameHbm(s, owner, Urgency::kDemand);
+  const FrameIndex frame = TakeFrameHbm(s, owner, urgency);
   if (frame.is_none()) return false;
   const NamespaceId before = s.blocks.frame_namespace(frame);
   s.blocks.set_frame_namespace(frame, owner);

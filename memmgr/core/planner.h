@@ -37,7 +37,7 @@ bool WriteOut(CoreState& state, PageIndex page, Urgency urgency = Urgency::kDema
 bool CopyTail(CoreState& state, PageIndex source, PageIndex target);
 
 // A frame for a new page of an open block: scrubbed first if another namespace used it.
-bool Place(CoreState& state, PageIndex page);
+bool Place(CoreState& state, PageIndex page, Urgency urgency);
 
 // What the executor reported.
 void FinishCopy(CoreState& state, const Operation& operation, Outcome outcome);

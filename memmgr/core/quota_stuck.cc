@@ -16,7 +16,7 @@ namespace {
 
 // What the namespace has will come free by itself.
 bool AwaitsOwn(const CoreState& s, uint32_t quota_class) {
-  return s.operations.in_flight_of(quota_class) > 0 ||
+  return s.operations.in_flight_of(quota_class) > 0 || s.credits.asked() > 0 ||
          s.blocks.limbo().coming_of(quota_class, s.now) > 0;
 }
 

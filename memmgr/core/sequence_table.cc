@@ -58,7 +58,7 @@ Sequence* SequenceTable::Find(SequenceId id) {
 
 bool SequenceTable::PushBack(Sequence& sequence, BlockIndex block) {
   if (sequence.blocks % kBlocksPerChunk == 0) {
-    if (chunk_free_ == kNoChunk) return false;
+    if (chunks_free_ <= chunks_reserved_) return false;
     const uint32_t chunk = chunk_free_;
     chunk_free_ = chunks_[chunk].next;
     --chunks_free_;
@@ -74,6 +74,23 @@ bool SequenceTable::PushBack(Sequence& sequence, BlockIndex block) {
   chunks_[sequence.chunk_last].blocks[sequence.blocks % kBlocksPerChunk] = block;
   ++sequence.blocks;
   return true;
+}
+
+bool SequenceTable::Reserve() {
+  if (chunks_free_ <= chunks_reserved_) return false;
+  ++chunks_reserved_;
+  return true;
+}
+
+void SequenceTable::Unreserve() {
+  KVP_CHECK_GT(chunks_reserved_, 0u);
+  --chunks_reserved_;
+}
+
+void SequenceTable::PushReserved(Sequence& sequence, BlockIndex block) {
+  Unreserve();
+  const bool pushed = PushBack(sequence, block);
+  KVP_CHECK(pushed);
 }
 
 BlockIndex SequenceTable::PopBack(Sequence& sequence) {

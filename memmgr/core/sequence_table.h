@@ -70,9 +70,14 @@ class SequenceTable {
   uint32_t slots() const { return static_cast<uint32_t>(sequences_.size()); }
   uint32_t open_count() const { return open_count_; }
   uint32_t chunks_free() const { return chunks_free_; }
+  uint32_t chunks_reserved() const { return chunks_reserved_; }
 
-  // False if the chunk pool is empty.
+  // False if the chunk pool is empty, but for what is reserved.
   bool PushBack(Sequence& sequence, BlockIndex block);
+  // Keeps room for one later PushReserved; false if there is none.
+  bool Reserve();
+  void Unreserve();
+  void PushReserved(Sequence& sequence, BlockIndex block);
   BlockIndex PopBack(Sequence& sequence);
   BlockIndex Back(const Sequence& sequence) const;
   BlockIndex At(const Sequence& sequence, uint32_t position) const;
@@ -109,6 +114,7 @@ class SequenceTable {
   std::vector<Chunk> chunks_;
   uint32_t chunk_free_ = kNoChunk;  // Threaded through Chunk::next.
   uint32_t chunks_free_ = 0;
+  uint32_t chunks_reserved_ = 0;
   uint32_t open_count_ = 0;
 };
 

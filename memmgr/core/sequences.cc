@@ -10,6 +10,7 @@
 #include "memmgr/base/units.h"
 #include "memmgr/core/background.h"
 #include "memmgr/core/collector.h"
+#include "memmgr/core/credits.h"
 #include "memmgr/core/naming.h"
 #include "memmgr/core/planner.h"
 #include "memmgr/core/step_queue.h"
@@ -195,30 +196,73 @@ void ExtendSequence(CoreState& s, const Command& command, const ExtendCommand& b
 
 // ---- Steps without a message
 
+namespace {
+
+// Empty if the rows may be there without a step.
+std::string_view CheckAppended(const CoreState& s, const Sequence& sequence,
+                               const AppendedCommand& body) {
+  const uint32_t page_tokens = s.limits.page_tokens;
+  const uint64_t rows = body.length_tokens % page_tokens;
+  const uint64_t capacity_tokens = uint64_t{sequence.blocks} * page_tokens;
+  if (rows > 0) {
+    const Block& tail = s.blocks.block(s.sequences.Back(sequence));
+    if (tail.phase != BlockPhase::kOpen) {
+      return "only rows behind the last ones of an open block can be appended without a step";
+    }
+    if (tail.references > 1 && tail.filled_tokens != rows) return "somebody else's rows are there";
+  }
+  if (body.length_tokens + body.tokens > capacity_tokens + page_tokens) {
+    return "more than the open block and a credit hold";
+  }
+  return "";
+}
+
+// Steps that have ended wrote them: what they filled is sealed.
+void AcceptWritten(CoreState& s, Sequence& sequence, uint64_t written_tokens) {
+  written_tokens = std::min(written_tokens, sequence.length_tokens);
+  if (written_tokens <= sequence.accepted_tokens) return;
+  const auto first = static_cast<uint32_t>(sequence.accepted_tokens / s.limits.page_tokens);
+  sequence.accepted_tokens = written_tokens;
+  SealAccepted(s, sequence, first);
+}
+
+}  // namespace
+
 void NoteAppended(CoreState& s, const Command& command, const AppendedCommand& body) {
   Sequence* sequence = FindOwn(s, command, body.sequence);
   if (sequence == nullptr) return;
-  const uint32_t page_tokens = s.limits.page_tokens;
-  const uint64_t rows = body.length_tokens % page_tokens;
-  if (sequence->length_tokens != body.length_tokens || sequence->cut_blocks != kNotCut) {
+  const bool moved = body.tokens > 0 && sequence->length_tokens != body.length_tokens;
+  if (moved || sequence->cut_blocks != kNotCut) {
     Refuse(s, command, StatusCode::kFailedPrecondition, "the sequence has another length by now");
     return;
   }
-  const bool open =
-      rows > 0 && s.blocks.block(s.sequences.Back(*sequence)).phase == BlockPhase::kOpen;
-  if (!open || rows + body.tokens > page_tokens) {
-    Refuse(s, command, StatusCode::kInvalidArgument,
-           "only rows behind the last ones of an open block can be appended without a step");
-    return;
+  if (body.tokens > 0) {
+    const std::string_view problem = CheckAppended(s, *sequence, body);
+    if (!problem.empty()) {
+      Refuse(s, command, StatusCode::kInvalidArgument, problem);
+      return;
+    }
+    const uint32_t blocks_before = sequence->blocks;
+    const uint64_t capacity_tokens = uint64_t{blocks_before} * s.limits.page_tokens;
+    const uint64_t length_tokens = body.length_tokens + body.tokens;
+    if (length_tokens > capacity_tokens) {
+      if (!UseCredit(s, body.sequence)) {
+        Refuse(s, command, StatusCode::kInvalidArgument, "the sequence has no credit");
+        return;
+      }
+      s.blocks.block(s.sequences.Back(*sequence)).filled_tokens =
+          static_cast<uint16_t>(length_tokens - capacity_tokens);
+      WantCredit(s, body.sequence);
+    }
+    if (body.length_tokens < capacity_tokens) {
+      const uint64_t empty_tokens = capacity_tokens - std::min(capacity_tokens, length_tokens);
+      s.blocks.block(s.sequences.At(*sequence, blocks_before - 1)).filled_tokens =
+          static_cast<uint16_t>(s.limits.page_tokens - empty_tokens);
+    }
+    sequence->length_tokens = length_tokens;
+    sequence->unseen_tokens = length_tokens;
   }
-  Block& tail = s.blocks.block(s.sequences.Back(*sequence));
-  if (tail.references > 1 && tail.filled_tokens != rows) {
-    Refuse(s, command, StatusCode::kInvalidArgument, "somebody else's rows are there");
-    return;
-  }
-  sequence->length_tokens += body.tokens;
-  sequence->unseen_tokens = sequence->length_tokens;
-  tail.filled_tokens = static_cast<uint16_t>(rows + body.tokens);
+  AcceptWritten(s, *sequence, body.written_tokens);
   Refuse(s, command, StatusCode::kOk, "");
 }
 
@@ -304,6 +348,7 @@ void Truncate(CoreState& s, const Command& command, const TruncateCommand& body)
 void Suspend(CoreState& s, const Command& command, const SuspendCommand& body) {
   Sequence& sequence = *s.sequences.Find(body.sequence);
   sequence.suspended = true;
+  DropCredit(s, body.sequence);
   // First in line: what it alone holds goes to the cold end, its tail last of all to be used again.
   for (SequenceTable::Walk walk(s.sequences, sequence, 0); walk.valid(); walk.Next()) {
     s.Spend();

@@ -15,6 +15,7 @@ CoreState::CoreState(const Limits& core_limits)
       sequences(core_limits),
       steps(core_limits),
       operations(core_limits),
+      credits(core_limits),
       clients(core_limits.clients_max),
       lane_users(core_limits.clients_max),
       namespace_pages(core_limits.namespaces_max, 0),

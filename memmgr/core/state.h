@@ -9,6 +9,7 @@
 //   planner.h      copies: promotion, demotion, NVMe, stocks (R2 to R8)
 //   room.h         frames for them, and who makes way; quota_stuck.h, when nobody may
 //   background.h   prefetches, evictions, durable names
+//   credits.h      blocks given to engines ahead of time
 //   loss.h         blocks that are gone, sequences that are cut
 //
 // Ownership: everything is here. Thread-safety: none. No allocation after construction.
@@ -25,6 +26,7 @@
 #include "memmgr/base/ids.h"
 #include "memmgr/core/block_table.h"
 #include "memmgr/core/command.h"
+#include "memmgr/core/credits.h"
 #include "memmgr/core/effect.h"
 #include "memmgr/core/limbo.h"
 #include "memmgr/core/limits.h"
@@ -123,6 +125,7 @@ struct CoreState {
   SequenceTable sequences;
   StepTable steps;
   OperationTable operations;
+  CreditTable credits;
   std::vector<Client> clients;
   std::vector<LaneUser> lane_users;  // By client slot.
   // Frames collected so far, kShareMax for each, over the share: who had more waits (R1).
@@ -173,9 +176,9 @@ struct CoreState {
   bool TicketPassed(ClientId id, Ticket ticket) const;
   // The same of the steps that it was told of.
   bool PinnedStepsPassed(ClientId id, Ticket ticket) const;
-  // What will give back frames by itself: operations, and frames in limbo.
+  // What will give back frames by itself: operations, frames in limbo, and credits asked for.
   bool AwaitsFrames() const {
-    return operations.in_flight_total() > 0 || blocks.limbo().count() > 0;
+    return operations.in_flight_total() > 0 || blocks.limbo().count() > 0 || credits.asked() > 0;
   }
   void PushJob(const Job& job);
   // Spends `pages` of the budget; false, and nothing spent, when none is left.

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "memmgr/base/check.h"
 #include "memmgr/core/collector.h"
+#include "memmgr/core/credits.h"
 #include "memmgr/core/loss.h"
 #include "memmgr/core/pinning.h"
 #include "memmgr/core/planner.h"
@@ -115,6 +116,7 @@ void BeginStep(CoreState& s, const Command& command, const StepBeginCommand& bod
     Sequence& sequence = *s.sequences.Find(wish.sequence);
     entry.losses = sequence.losses;
     ++sequence.steps;
+    UndoCredit(s, wish.sequence);  // What it was taken for would have been said before.
     i = entry.next;
   }
   ++client.steps;
@@ -195,6 +197,7 @@ bool RunEndStep(CoreState& s, uint32_t slot) {
       const auto accepted = static_cast<uint32_t>(sequence.accepted_tokens / s.limits.page_tokens);
       sequence.accepted_tokens = std::max(sequence.accepted_tokens, entry.length_after_tokens);
       SealAccepted(s, sequence, std::min(accepted, entry.write_first));
+      WantCredit(s, entry.sequence);
     }
     if (!entry.tail_source.is_none()) DropReference(s, entry.tail_source);
     CutIfPossible(s, entry.sequence);

@@ -83,6 +83,47 @@ bool CutToCome(const CoreState& s) {
   return false;
 }
 
+// A credit whose frames are not all there yet.
+bool IsBeingLent(const CoreState& s, BlockIndex index) {
+  for (uint32_t slot = 0; slot < s.sequences.slots(); ++slot) {
+    const Credit& credit = s.credits.at_slot(slot);
+    if (credit.state == CreditState::kPlacing && credit.block == index) return true;
+  }
+  return false;
+}
+
+void VerifyCredit(const CoreState& s, uint32_t slot, uint32_t* blocks, uint32_t* asked) {
+  const Credit& credit = s.credits.at_slot(slot);
+  const bool lent = credit.state != CreditState::kNone && credit.state != CreditState::kWanted;
+  KVP_CHECK(lent == !credit.block.is_none());
+  if (credit.state != CreditState::kNone) {
+    KVP_CHECK(s.sequences.at_slot(slot).phase != SequencePhase::kFree);
+  }
+  *blocks += lent;
+  *asked += credit.state == CreditState::kAsked;
+  if (!lent) return;
+  const Block& block = s.blocks.block(credit.block);
+  KVP_CHECK(block.phase == BlockPhase::kOpen);
+  KVP_CHECK_EQ(block.filled_tokens, 0);
+  KVP_CHECK(!block.movable && block.unseen);
+  for (uint32_t group = 0; group < s.limits.num_groups; ++group) {
+    const Copy& hbm = s.blocks.page(s.blocks.page_of(credit.block, group)).copy(Tier::kHbm);
+    KVP_CHECK(hbm.valid() || credit.state == CreditState::kPlacing);
+  }
+}
+
+void VerifyCredits(const CoreState& s) {
+  uint32_t blocks = 0;
+  uint32_t asked = 0;
+  for (uint32_t slot = 0; slot < s.sequences.slots(); ++slot) {
+    VerifyCredit(s, slot, &blocks, &asked);
+  }
+  KVP_CHECK_EQ(blocks, s.credits.blocks());
+  KVP_CHECK_LE(blocks, s.limits.credits_max);
+  KVP_CHECK_EQ(asked, s.credits.asked());
+  KVP_CHECK_EQ(blocks, s.sequences.chunks_reserved());
+}
+
 void VerifyPage(const CoreState& s, const InFlight& in_flight, BlockIndex owner, uint32_t group) {
   const PageIndex index = s.blocks.page_of(owner, group);
   const Page& page = s.blocks.page(index);
@@ -105,7 +146,7 @@ void VerifyPage(const CoreState& s, const InFlight& in_flight, BlockIndex owner,
     case BlockPhase::kOpen:
       // P2: about to be made (a step that has not claimed all of its pages yet, R10, will), or lost
       // with a cut to come.
-      if (!good && !CutToCome(s)) {
+      if (!good && !CutToCome(s) && !IsBeingLent(s, owner)) {
         KVP_CHECK(StepCollects(s));
         KVP_CHECK(page.claims > 0 || !s.steps.step(s.collecting).claimed);
       }
@@ -189,6 +230,10 @@ void VerifyReferences(const CoreState& s) {
     const uint64_t capacity = uint64_t{sequence.blocks} * s.limits.page_tokens;
     KVP_CHECK_LE(sequence.length_tokens, capacity);
     KVP_CHECK_LT(capacity, sequence.length_tokens + s.limits.page_tokens);
+  }
+  for (uint32_t slot = 0; slot < s.sequences.slots(); ++slot) {
+    const BlockIndex lent = s.credits.at_slot(slot).block;
+    if (!lent.is_none()) ++references[lent.value];
   }
   for (uint32_t slot = 0; slot < s.steps.slots(); ++slot) {
     const Step& step = s.steps.step(slot);
@@ -326,6 +371,7 @@ void VerifyAll(const CoreState& s) {
     KVP_CHECK_EQ(totals.blocks[TierIndex(tier)], CountPolicy(s, tier));
     VerifyClasses(s, tier);
   }
+  VerifyCredits(s);
   KVP_CHECK_EQ(totals.rows + s.blocks.rows_free(), s.limits.blocks_max);
   KVP_CHECK_EQ(totals.runs + s.blocks.runs_free(), s.blocks.runs_max());
   KVP_CHECK_EQ(totals.named, s.index.size());

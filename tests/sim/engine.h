@@ -70,6 +70,11 @@ class Engine {
     return lanes_;
   }
 
+  // What the core does to the word of a sequence's credit. Revoke: true if it was taken already.
+  void GrantCredit(const CreditWrite& write);
+  bool RevokeCredit(const CreditWrite& write);
+  void ClearCredit(const CreditWrite& write);
+
   // Some rows of running steps arrive.
   void RunKernels();
 
@@ -132,7 +137,11 @@ class Engine {
   bool TryMessageFree(ModelStep& step);
   bool MayRunMessageFree(const ModelStep& step);
   bool AllResident(const ModelStep& step);
+  bool FitsWithCredit(const ModelSequence& sequence, uint32_t append_tokens) const;
+  bool TakeCredits(const ModelStep& step);
+  uint64_t WrittenTokens(const ModelSequence& sequence) const;
   void Report(ModelSequence& sequence);
+  void ReportWritten(const ModelStep& ended);
   void UpdateDone();
 
   // ---- engine_revoked.cc
@@ -172,6 +181,7 @@ class Engine {
   std::deque<Outgoing> outbox_;
   const bool message_free_;
   LaneCounters lanes_;
+  std::map<uint64_t, ModelCredit> credits_;  // By sequence.
   std::vector<uint64_t> lane_numbers_;
   std::map<std::pair<uint32_t, uint32_t>, uint32_t> rows_unwritten_;  // (frame, row) -> writers.
 };

@@ -202,6 +202,7 @@ void Engine::PostEndOf(ModelStep& step) {
   PassEnd(step);
   UpdateDone();
   if (step.message_free) {
+    ReportWritten(step);
     Forget(std::find_if(steps_.begin(), steps_.end(),
                         [&step](const ModelStep& other) { return &other == &step; }));
     return;

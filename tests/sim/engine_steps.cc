@@ -74,6 +74,7 @@ void Engine::OnReady(ModelStep& step, const Reply& reply, const Effects& effects
       Complain("a step is ready although its sequence was cut after it was asked for");
     }
     const std::vector<Token> before = sequence->tokens;
+    step.begin_tokens.push_back(before.size());
     AppendTokens(*sequence, entry);
     sequence->told_tokens = sequence->tokens.size();
     // What was asked for after the step may have given it up.

@@ -71,6 +71,7 @@ class Promises {
 struct Tally {
   uint64_t steps_ready = 0;
   uint64_t steps_message_free = 0;
+  uint64_t credits_used = 0;
   uint64_t steps_refused = 0;
   uint64_t steps_lost = 0;
   uint64_t rows_checked = 0;
@@ -86,6 +87,7 @@ struct Tally {
   void Add(const Tally& other) {
     steps_ready += other.steps_ready;
     steps_message_free += other.steps_message_free;
+    credits_used += other.credits_used;
     steps_refused += other.steps_refused;
     steps_lost += other.steps_lost;
     rows_checked += other.rows_checked;

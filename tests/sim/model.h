@@ -25,6 +25,12 @@ struct BlockReference {
   uint32_t generation = 0;
 };
 
+// The word of a sequence's credit, which the daemon and the engine share.
+struct ModelCredit {
+  BlockReference block;
+  bool taken = false;
+};
+
 struct ModelSequence {
   SequenceId id;
   std::vector<Token> tokens;
@@ -77,6 +83,7 @@ struct ModelStep {
   bool message_free = false;
   std::vector<StepEntry> entries;
   std::vector<uint32_t> losses;  // Of each entry's sequence, when it was asked for.
+  std::vector<uint64_t> begin_tokens;  // Likewise, when it became ready: what it writes is behind.
   std::vector<RowRead> reads;
   std::vector<RowWrite> writes;
   size_t writes_counted = 0;

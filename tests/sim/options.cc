@@ -117,6 +117,13 @@ void DrawFaults(Random& random, SimOptions& options) {
   options.power_cuts = random.Chance(300);
 }
 
+// From dice of their own, as quotas.
+void DrawCredits(SimOptions& options) {
+  Random random(testing::Mix(options.seed, 0xc2ed17));
+  PoolOptions& pool = options.setup.options;
+  pool.credits_permille = random.Chance(300) ? 0 : static_cast<uint32_t>(random.Between(1, 500));
+}
+
 // Some namespaces have quotas in some worlds. Drawn from dice of their own, so that a world without
 // is the same as before there were any.
 void DrawQuotas(SimOptions& options) {
@@ -159,6 +166,7 @@ SimOptions DrawOptions(uint64_t seed) {
   DrawSpeeds(random, options);
   DrawFaults(random, options);
   DrawQuotas(options);
+  DrawCredits(options);
   options.setup.options.incarnation = seed * 1000 + 1;
   return options;
 }

@@ -110,6 +110,7 @@ void Print(const Tally& tally) {
   };
   line("steps ready", tally.steps_ready);
   line("of them without a message", tally.steps_message_free);
+  line("blocks from credits", tally.credits_used);
   line("steps refused or cancelled", tally.steps_refused);
   line("steps lost", tally.steps_lost);
   line("rows checked", tally.rows_checked);

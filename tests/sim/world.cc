@@ -131,7 +131,11 @@ bool World::FeedLanes() {
 // Between the page table's stores and the samples anything may happen.
 void World::Execute() {
   ExecuteEffects();
-  while (core_->has_unstamped_frames()) {
+  while (!credit_answers_.empty() || core_->has_unstamped_frames()) {
+    if (!credit_answers_.empty()) {
+      FeedCreditAnswer();
+      continue;
+    }
     Engine& engine = *random_.Pick(engines_);
     if (!draining_ && engine.alive() && random_.Chance(300)) {
       engine.RunKernels();
@@ -147,6 +151,7 @@ void World::ExecuteEffects() {
   ++inputs_;
   if (Verbose() && !effects_.empty()) std::fputs(testing::Describe(effects_).c_str(), stdout);
   for (const PageTableWrite& write : effects_.page_table_writes) watch_->Publish(write);
+  for (const CreditWrite& write : effects_.credit_writes) ExecuteCredit(write);
   for (const Reply& reply : effects_.replies) {
     if (reply.client.value >= engines_.size()) {
       Fail(absl::StrCat("an answer to a client that is not there: ",
@@ -163,6 +168,35 @@ void World::ExecuteEffects() {
   }
   effects_.Clear();
   core_->Verify();
+}
+
+void World::ExecuteCredit(const CreditWrite& write) {
+  Engine& engine = *engines_[write.client.value];
+  switch (write.kind) {
+    case CreditWriteKind::kGrant:
+      engine.GrantCredit(write);
+      return;
+    case CreditWriteKind::kRevoke:
+      credit_answers_.push_back({write.sequence, engine.RevokeCredit(write)});
+      return;
+    case CreditWriteKind::kClear:
+      engine.ClearCredit(write);
+      return;
+  }
+}
+
+void World::FeedCreditAnswer() {
+  const CreditAnswer answer = credit_answers_.front();
+  credit_answers_.pop_front();
+  if (Recording() || Verbose()) {
+    RecordInput(absl::StrCat("@", now_ns_, " credit ", testing::Describe(answer.sequence),
+                             answer.taken ? " taken" : " revoked"));
+  }
+  {
+    const testing::NoAllocScope no_alloc;
+    core_->AnswerCredit(Instant{now_ns_}, answer.sequence, answer.taken, effects_);
+  }
+  ExecuteEffects();
 }
 
 uint64_t World::NextDue() const {

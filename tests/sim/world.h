@@ -13,6 +13,7 @@
 #define KVPAGER_TESTS_SIM_WORLD_H_
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -52,6 +53,8 @@ class World {
   void FeedTick();
   void Execute();
   void ExecuteEffects();
+  void ExecuteCredit(const CreditWrite& write);
+  void FeedCreditAnswer();
   void NoteLanes(size_t engine);
   bool FeedLanes();  // True if that had any effect.
   bool DeliverOne();
@@ -74,6 +77,11 @@ class World {
   Limits limits_;
   std::unique_ptr<Core> core_;
   Effects effects_;
+  struct CreditAnswer {
+    SequenceId sequence;
+    bool taken = false;
+  };
+  std::deque<CreditAnswer> credit_answers_;
   std::optional<FrameWatch> watch_;
   std::optional<FakeTiers> tiers_;
   FakeCatalogue catalogue_;

@@ -102,7 +102,8 @@ struct BodyText {
   }
   std::string operator()(const AppendedCommand& body) const {
     return absl::StrCat(" ", Describe(body.sequence), " tokens=", body.length_tokens, "+",
-                        body.tokens);
+                        body.tokens,
+                        body.written_tokens == 0 ? "" : absl::StrCat(" written=", body.written_tokens));
   }
   std::string operator()(const UsedCommand& body) const {
     return absl::StrCat(" ", Describe(body.sequence));
@@ -282,6 +283,13 @@ std::string Describe(const PageTableWrite& write) {
   return text;
 }
 
+std::string Describe(const CreditWrite& write) {
+  constexpr const char* kKinds[] = {"grant", "revoke", "clear"};
+  return absl::StrCat("credit ", kKinds[static_cast<size_t>(write.kind)], " c", write.client.value,
+                      " ", Describe(write.sequence), " b", write.block.value,
+                      " gen=", write.generation);
+}
+
 std::string Describe(const Reply& reply, const Effects& effects) {
   const std::string client = absl::StrCat(" c", reply.client.value);
   const std::string request = reply.request == 0 ? "" : absl::StrCat(" #", reply.request);
@@ -320,6 +328,9 @@ std::string Describe(const Effects& effects) {
   if (effects.empty()) return "(none)\n";
   std::string text;
   for (const PageTableWrite& write : effects.page_table_writes) {
+    absl::StrAppend(&text, Describe(write), "\n");
+  }
+  for (const CreditWrite& write : effects.credit_writes) {
     absl::StrAppend(&text, Describe(write), "\n");
   }
   for (const Reply& reply : effects.replies) {

@@ -35,6 +35,7 @@ std::string Describe(const RestoredBlock& block);
 std::string Describe(const CopyOp& copy);
 std::string Describe(const CatalogueWrite& write);
 std::string Describe(const PageTableWrite& write);
+std::string Describe(const CreditWrite& write);
 // A reply and, indented below it, what changed in its sequences.
 std::string Describe(const Reply& reply, const Effects& effects);
 

@@ -217,6 +217,9 @@ bool ParseSequenceVerb(const std::string& verb, Words& words, ParsedInput& input
       appended.length_tokens = ToNumber(length, words);
       appended.tokens = ToNumber32(count, words);
     }
+    if (auto written = words.TakePrefix("written=")) {
+      appended.written_tokens = ToNumber(*written, words);
+    }
     body = appended;
   } else if (verb == "used") {
     body = UsedCommand{ToSequence(words.Next(), words)};

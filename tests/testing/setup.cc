@@ -25,6 +25,7 @@ constexpr Number kNumbers[] = {
     {"sequences", [](CoreSetup& s) { return &s.options.sequences_max; }},
     {"steps", [](CoreSetup& s) { return &s.options.steps_max; }},
     {"durable_permille", [](CoreSetup& s) { return &s.options.durable_permille; }},
+    {"credits_permille", [](CoreSetup& s) { return &s.options.credits_permille; }},
     {"free_hbm_low", [](CoreSetup& s) { return &s.options.free_hbm.low_permille; }},
     {"free_hbm_high", [](CoreSetup& s) { return &s.options.free_hbm.high_permille; }},
     {"clean_hbm_low", [](CoreSetup& s) { return &s.options.clean_hbm.low_permille; }},
