@@ -23,6 +23,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -36,6 +37,7 @@
 #include "engine_plugin/link.h"
 #include "engine_plugin/sequence.h"
 #include "engine_plugin/step.h"
+#include "ipc/credit_word.h"
 #include "ipc/deadline.h"
 #include "memmgr/base/geometry.h"
 #include "memmgr/base/ids.h"
@@ -158,7 +160,9 @@ class Client {
   absl::StatusOr<uint64_t> SendExtend(uint64_t id, absl::Span<const Digest> keys);
   absl::StatusOr<uint64_t> SendFork(uint64_t parent, Ticket after, const Pending& pending);
   absl::Status SendSuspend(const Sequence* sequence);
-  absl::Status SendAppended(const Sequence* sequence, uint64_t length_tokens, uint32_t tokens);
+  // What steps without a message have appended since the daemon was told, and up to where the rows
+  // are there.
+  absl::Status SendAppended(Sequence* sequence, uint64_t written_tokens);
   absl::StatusOr<uint64_t> SendResume(uint64_t id);
   absl::StatusOr<uint64_t> SendEvict(uint64_t id, Tier tier);
   absl::StatusOr<uint64_t> SendStepCancel(Ticket cancelled);
@@ -204,11 +208,22 @@ class Client {
   // Adds where the entry's pages are, by group. False: one of them is not in HBM.
   bool FindResident(const StepEntry& entry, Step* step) const;
   void PublishDone(uint32_t lane);
+  // The block behind the sequence's last that the daemon has put at its disposal.
+  std::optional<CreditWord> CreditOf(const Sequence& sequence) const;
+  bool TakeCredit(Sequence* sequence);
+  void UndoCredit(Sequence* sequence);
+  // Undoes it if the sequence ends at `tokens`.
+  void UndoCreditBehind(Sequence* sequence, uint64_t tokens);
+  bool TakeCredits(const Step& step);
+  void UndoCredits(const Step& step);
+  // What the step has filled may be sealed, and perhaps the next credit comes.
+  void ReportFilled(const Step& ended);
 
   // ---- The same batch as before (client_again.cc) ----
   // Whatever changes a sequence, other than beginning and keeping a step without a message, changes
   // this too: nearly all of it sends or takes in a message.
-  uint64_t changes() const { return exchange_.activity() + silent_changes_; }
+  // Reports of what such steps have filled change nothing here.
+  uint64_t changes() const { return exchange_.activity() - reports_ + silent_changes_; }
   // The step, begun; null: there is no earlier one that it repeats, or not any more.
   Step* BeginAgain(uint32_t lane, absl::Span<const StepEntryRequest> entries);
   std::unique_ptr<Step> TakeRepeated(uint32_t lane, absl::Span<const StepEntryRequest> entries);
@@ -240,6 +255,7 @@ class Client {
   std::vector<std::unique_ptr<Step>> spare_steps_;
   std::vector<bool> watched_;    // By counter; all false between calls.
   uint64_t silent_changes_ = 0;  // Names that wait, steps rolled back, death.
+  uint64_t reports_ = 0;         // Of filled blocks.
   uint64_t checks_ = 0;          // Of lists of entries.
   uint64_t looked_at_ns_ = 0;    // When what had come was taken in.
 };

@@ -68,10 +68,10 @@ bool Client::Repeats(const Step& step, absl::Span<const StepEntryRequest> entrie
     if (before.request != entries[i] || before.sequence->begins != before.begins) return false;
     const uint32_t append_tokens = entries[i].append_tokens;
     if (append_tokens == 0) continue;
-    const uint64_t rows = before.end_tokens() % page_tokens;  // Of the page appended to.
-    if (rows == 0 || rows + append_tokens > page_tokens) return false;
+    const uint64_t rows = before.end_tokens() % page_tokens;             // Of the page appended to.
+    if (rows == 0 || rows + append_tokens >= page_tokens) return false;  // Full: to be reported.
   }
-  return true;
+  return !step.fills;
 }
 
 // Sequences whose ids lie among each other have most counters in common. REQUIRES: all hold, so
@@ -102,6 +102,7 @@ void Client::EndUndisturbed(Step* step) {
   }
   std::unique_ptr<Step> ended = lanes_.Remove(step);
   PublishDone(lane);
+  if (ended->fills) ReportFilled(*ended);
   Spare(std::move(ended));
 }
 

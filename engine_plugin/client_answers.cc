@@ -149,6 +149,9 @@ absl::Status Client::ApplyUpdates(const Arrival& arrival) {
     const absl::Status applied =
         sequence->ApplyRuns(update.block_position, update.runs, pool().blocks_max);
     if (!applied.ok()) return Die(applied);
+    if (sequence->credit.has_value() && sequence->blocks()->size() <= sequence->credit->position) {
+      UndoCredit(sequence);
+    }
     if (is_loss) {
       KVP_RETURN_IF_ERROR(CutSequence(sequence, update.length_tokens, arrival.pending.step));
     } else if (arrival.pending.type == MessageType::kExtend) {
@@ -316,6 +319,7 @@ bool Client::RollBack(Sequence* sequence, uint64_t tokens, const Step* after, Re
     entry.dropped_why = why;
   }
   if (sequence->length_tokens() > tokens) sequence->set_length_tokens(tokens);
+  UndoCreditBehind(sequence, tokens);
   std::erase_if(sequence->held_names, [this, tokens](const HeldName& held) {
     return (uint64_t{held.block_first} + held.keys.size()) * geometry_.page_tokens > tokens;
   });

@@ -4,22 +4,35 @@
 // from the lanes, what may still be read, and with the next message what was appended
 // (docs/SHARED_PAGE_TABLE.md).
 
+#include <algorithm>
+#include <atomic>
+#include <optional>
 #include <utility>
 
 #include "engine_plugin/client.h"
 #include "engine_plugin/view.h"
+#include "memmgr/base/check.h"
 #include "memmgr/base/status_macros.h"
-#include "memmgr/base/units.h"
 
 namespace kvpager::engine {
 namespace {
 
-// Rows that fit behind the last ones of a block that is ours alone need nobody's leave.
-bool AppendsInPlace(const StepEntry& entry, uint32_t page_tokens) {
-  const uint32_t append_tokens = entry.request.append_tokens;
-  if (append_tokens == 0) return true;
-  const uint64_t rows = entry.begin_tokens % page_tokens;
-  return entry.sequence->tail_is_ours() && rows > 0 && rows + append_tokens <= page_tokens;
+uint64_t BeginOf(const Step& step, const Sequence* sequence) {
+  for (const StepEntry& entry : step.entries()) {
+    if (entry.sequence == sequence) return entry.begin_tokens;
+  }
+  return ~uint64_t{0};
+}
+
+// Tokens behind the blocks that the sequence has.
+uint64_t TokensBeyond(const StepEntry& entry, uint32_t page_tokens) {
+  const uint64_t capacity_tokens = uint64_t{entry.sequence->blocks()->size()} * page_tokens;
+  return entry.end_tokens() - std::min(entry.end_tokens(), capacity_tokens);
+}
+
+// The step writes the last row of a block.
+bool FillsBlock(const StepEntry& entry, uint32_t page_tokens) {
+  return entry.end_tokens() / page_tokens != entry.begin_tokens / page_tokens;
 }
 
 // Sequences that were opened one after another share a word.
@@ -48,11 +61,76 @@ bool Client::MayRunMessageFree(StepResidency residency, const std::vector<StepEn
   for (const StepEntry& entry : entries) {
     const Sequence& sequence = *entry.sequence;
     if (entry.request.draft || InPinnedStep(sequence)) return false;
-    if (!AppendsInPlace(entry, geometry_.page_tokens)) return false;
-    if (sequence.blocks()->size() < CeilDiv(entry.end_tokens(), geometry_.page_tokens))
-      return false;
+    // Rows behind the last ones of a block that is ours alone need nobody's leave, nor do those of
+    // one more block, if there is a credit.
+    const uint64_t beyond_tokens = TokensBeyond(entry, geometry_.page_tokens);
+    const bool appends = entry.request.append_tokens > 0;
+    if (appends ? !sequence.tail_is_ours() : beyond_tokens > 0) return false;
+    if (beyond_tokens > geometry_.page_tokens) return false;
+    if (beyond_tokens > 0 && !CreditOf(sequence).has_value()) return false;
   }
   return true;
+}
+
+std::optional<CreditWord> Client::CreditOf(const Sequence& sequence) const {
+  if (sequence.credit.has_value()) return std::nullopt;  // One at a time.
+  const std::atomic<uint64_t>* word = link_->lanes().credit_of(sequence.id());
+  if (word == nullptr) return std::nullopt;
+  const CreditWord credit = CreditWord::Unpack(word->load());
+  const bool ours = credit.state == CreditWordState::kGranted &&
+                    credit.tag == CreditWord::TagOf(sequence.id()) &&
+                    credit.block < pool().blocks_max;
+  return ours ? std::optional(credit) : std::nullopt;
+}
+
+bool Client::TakeCredit(Sequence* sequence) {
+  const std::optional<CreditWord> credit = CreditOf(*sequence);
+  if (!credit.has_value()) return false;
+  CreditWord taken = *credit;
+  taken.state = CreditWordState::kTaken;
+  uint64_t expected = credit->Pack();
+  std::atomic<uint64_t>& word = *link_->lanes().credit_of(sequence->id());
+  if (!word.compare_exchange_strong(expected, taken.Pack())) return false;  // Just revoked.
+  const BlockRun run{credit->block, 1, credit->generation};
+  const auto position = static_cast<uint32_t>(sequence->blocks()->size());
+  const absl::Status applied = sequence->ApplyRuns(position, {&run, 1}, pool().blocks_max);
+  KVP_CHECK(applied.ok());
+  sequence->credit = TakenCredit{*credit, position};
+  return true;
+}
+
+void Client::UndoCredit(Sequence* sequence) {
+  const TakenCredit credit = *sequence->credit;
+  sequence->credit.reset();
+  if (sequence->blocks()->size() > credit.position) {
+    const absl::Status applied = sequence->ApplyRuns(credit.position, {}, pool().blocks_max);
+    KVP_CHECK(applied.ok());
+  }
+  CreditWord taken = credit.word;
+  taken.state = CreditWordState::kTaken;
+  uint64_t expected = taken.Pack();
+  // If it is another one by now, the daemon has cleared it: the sequence was cut.
+  link_->lanes().credit_of(sequence->id())->compare_exchange_strong(expected, credit.word.Pack());
+}
+
+void Client::UndoCreditBehind(Sequence* sequence, uint64_t tokens) {
+  if (!sequence->credit.has_value()) return;
+  if (tokens <= uint64_t{sequence->credit->position} * geometry_.page_tokens) UndoCredit(sequence);
+}
+
+// All of those that the step needs, or none.
+bool Client::TakeCredits(const Step& step) {
+  for (const StepEntry& entry : step.entries()) {
+    if (TokensBeyond(entry, geometry_.page_tokens) == 0 || TakeCredit(entry.sequence)) continue;
+    UndoCredits(step);
+    return false;
+  }
+  return true;
+}
+
+void Client::UndoCredits(const Step& step) {
+  for (const StepEntry& entry : step.entries())
+    UndoCreditBehind(entry.sequence, entry.begin_tokens);
 }
 
 bool Client::FindResident(const StepEntry& entry, Step* step) const {
@@ -75,16 +153,22 @@ bool Client::TryMessageFree(uint32_t lane, Step* step) {
   const Ticket ticket = lanes_.NextTicket(lane);
   SharedLanes& shared = link_->lanes();
   shared.lanes[lane].begun.store(ticket.number);  // Before any word is read.
+  if (!TakeCredits(*step)) {
+    PublishDone(lane);
+    return false;
+  }
   for (const StepEntry& entry : step->entries()) {
     if (FindResident(entry, step)) continue;
     step->frames.clear();
     step->watches.clear();
+    UndoCredits(*step);
     PublishDone(lane);  // A miss leaves the epoch.
     return false;
   }
   for (const StepEntry& entry : step->entries()) {
     AddTouch(entry.sequence->id(), step->touches);
     step->appends |= entry.request.append_tokens > 0;
+    step->fills |= FillsBlock(entry, geometry_.page_tokens);
   }
   for (const TouchedBits& touch : step->touches) shared.Touch(touch.word, touch.bits);
   step->Begin(ticket, StepResidency::kResident);
@@ -98,12 +182,23 @@ void Client::PublishDone(uint32_t lane) {
 }
 
 absl::Status Client::Report(Sequence* sequence) {
-  const uint64_t told_tokens = sequence->told_tokens();
-  if (!message_free_ || sequence->length_tokens() <= told_tokens) return absl::OkStatus();
-  KVP_RETURN_IF_ERROR(SendAppended(sequence, told_tokens,
-                                   static_cast<uint32_t>(sequence->length_tokens() - told_tokens)));
-  sequence->set_told_tokens(sequence->length_tokens());
-  return absl::OkStatus();
+  if (!message_free_ || sequence->length_tokens() <= sequence->told_tokens()) {
+    return absl::OkStatus();
+  }
+  return SendAppended(sequence, /*written_tokens=*/0);
+}
+
+void Client::ReportFilled(const Step& ended) {
+  for (const StepEntry& entry : ended.entries()) {
+    if (entry.dropped || !FillsBlock(entry, geometry_.page_tokens)) continue;
+    Sequence* sequence = entry.sequence;
+    uint64_t written_tokens = sequence->length_tokens();
+    for (const Step* open : sequence->open_steps()) {
+      if (open != &ended) written_tokens = std::min(written_tokens, BeginOf(*open, sequence));
+    }
+    SendAppended(sequence, written_tokens).IgnoreError();  // The next call says so.
+    ++reports_;
+  }
 }
 
 }  // namespace kvpager::engine

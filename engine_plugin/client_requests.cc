@@ -57,14 +57,22 @@ absl::Status Client::SendSuspend(const Sequence* sequence) {
       .status();
 }
 
-absl::Status Client::SendAppended(const Sequence* sequence, uint64_t length_tokens,
-                                  uint32_t tokens) {
+absl::Status Client::SendAppended(Sequence* sequence, uint64_t written_tokens) {
   Pending pending;
   pending.unanswered = true;
+  const uint64_t told_tokens = sequence->told_tokens();
+  const uint64_t length_tokens = std::max(told_tokens, sequence->length_tokens());
   auto& builder = exchange_.builder();
-  return exchange_
-      .Queue(wire::CreateAppendedRequest(builder, sequence->id(), length_tokens, tokens), pending)
-      .status();
+  KVP_RETURN_IF_ERROR(
+      exchange_
+          .Queue(wire::CreateAppendedRequest(builder, sequence->id(), told_tokens,
+                                             static_cast<uint32_t>(length_tokens - told_tokens),
+                                             written_tokens),
+                 pending)
+          .status());
+  sequence->set_told_tokens(length_tokens);
+  sequence->credit.reset();  // It is part of the sequence now.
+  return absl::OkStatus();
 }
 
 absl::StatusOr<uint64_t> Client::SendResume(uint64_t id) {

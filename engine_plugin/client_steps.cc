@@ -320,6 +320,7 @@ absl::Status Client::EndReady(Step* step, KeepOrDiscard keep_or_discard) {
     }
   }
   if (keep_or_discard == KeepOrDiscard::kDiscard) return result;
+  if (step->fills) ReportFilled(*step);
   for (const StepEntry& entry : step->entries()) {
     const bool appended = entry.request.append_tokens > 0 && !entry.request.draft && !entry.dropped;
     if (appended && !step->message_free) entry.sequence->TakeTail(entry.tail_changes);

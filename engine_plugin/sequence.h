@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
@@ -26,6 +27,7 @@
 #include "absl/types/span.h"
 #include "engine_plugin/digest.h"
 #include "engine_plugin/resident_pages.h"
+#include "ipc/credit_word.h"
 #include "memmgr/base/ids.h"
 
 namespace kvpager::engine {
@@ -47,6 +49,12 @@ struct HeldName {
   Ticket ticket;
   uint32_t block_first = 0;
   std::vector<Digest> keys;
+};
+
+// A credit that a step without a message has taken, of which the daemon was not told yet.
+struct TakenCredit {
+  CreditWord word;        // As it was granted.
+  uint32_t position = 0;  // Of its block in the sequence.
 };
 
 // What every step touches comes first, in a cache line of its own.
@@ -116,6 +124,7 @@ class Sequence {
   void Break(absl::Status why);
 
   bool suspended = false;
+  std::optional<TakenCredit> credit;
   std::vector<HeldName> held_names;
 
   // The least that a loss has left; all ones: none. A truncate to more than that fails, rightly.

@@ -25,6 +25,7 @@ void Step::Clear() {
   watches_distinct = false;
   touches.clear();
   appends = false;
+  fills = false;
   view_group = kAll;
   unsure_pages.clear();
   state_ = StepState::kPending;

@@ -121,6 +121,7 @@ class Step {
   std::vector<TouchedBits> touches;
   uint64_t changes = 0;  // Of the client, at begin, then at end.
   bool appends = false;
+  bool fills = false;  // Some entry writes the last row of a block.
   // Its end has been said, although it may still be listed.
   bool ended = false;
 

@@ -11,6 +11,7 @@
 //   192              left: not 0 once no step of the engine runs any more, for good
 //   2048             touched: one bit per sequence (slot modulo kTouchedBits), set by the engine
 //                    when a step uses the sequence, taken by the daemon
+//   4096             credits: a word per sequence slot below kSharedCredits (credit_word.h)
 //
 // All loads and stores are sequentially consistent. The counters only grow; an engine that breaks
 // that harms nobody but engines of its own namespace.
@@ -32,10 +33,11 @@
 
 namespace kvpager {
 
-inline constexpr size_t kLanesRegionBytes = 4096;
 inline constexpr uint32_t kSharedLanes = 8;
 inline constexpr uint32_t kTouchedWords = 256;
 inline constexpr uint32_t kTouchedBits = kTouchedWords * 64;
+inline constexpr uint32_t kSharedCredits = 4096;
+inline constexpr size_t kLanesRegionBytes = 4096 + kSharedCredits * sizeof(uint64_t);
 
 struct SharedLane {
   alignas(128) std::atomic<uint64_t> begun{0};
@@ -47,6 +49,7 @@ struct SharedLane {
 struct SharedLanes {
   std::array<SharedLane, kSharedLanes> lanes;
   std::array<std::atomic<uint64_t>, kTouchedWords> touched;
+  std::array<std::atomic<uint64_t>, kSharedCredits> credits;
 
   std::atomic<uint64_t>& revoked() { return lanes[0].from_daemon; }
   const std::atomic<uint64_t>& revoked() const { return lanes[0].from_daemon; }
@@ -58,6 +61,12 @@ struct SharedLanes {
   }
   static uint64_t TouchedBitOf(uint64_t sequence) { return uint64_t{1} << (sequence % 64); }
 
+  // The word of the sequence's credit; null: it never gets one.
+  std::atomic<uint64_t>* credit_of(uint64_t sequence) {
+    const auto slot = static_cast<uint32_t>(sequence);
+    return slot < kSharedCredits ? &credits[slot] : nullptr;
+  }
+
   // Bits that are set already cost a load.
   void Touch(uint32_t word, uint64_t bits) {
     if ((touched[word].load() & bits) != bits) touched[word].fetch_or(bits);
@@ -67,6 +76,7 @@ static_assert(sizeof(SharedLane) == 256);
 static_assert(offsetof(SharedLane, from_daemon) == 64);
 static_assert(offsetof(SharedLane, to_daemon) == 192);
 static_assert(offsetof(SharedLanes, touched) == 2048);
+static_assert(offsetof(SharedLanes, credits) == 4096);
 static_assert(sizeof(SharedLanes) == kLanesRegionBytes);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
 

@@ -92,8 +92,8 @@ bool HasRoomFor(const CoreState& s, NamespaceId owner) {
 BlockIndex AllocateAhead(CoreState& s, const Sequence& sequence) {
   if (!s.sequences.Reserve()) return {};
   const BlockIndex tail = sequence.blocks == 0 ? BlockIndex{} : s.sequences.Back(sequence);
-  const BlockIndex block = s.blocks.Allocate(sequence.name_space, BlockIndex{},
-                                             tail.is_none() ? 0 : tail.value + 1);
+  const BlockIndex block =
+      s.blocks.Allocate(sequence.name_space, BlockIndex{}, tail.is_none() ? 0 : tail.value + 1);
   if (block.is_none()) {
     s.sequences.Unreserve();
     return {};
@@ -159,6 +159,7 @@ void RecycleOldest(CoreState& s) {
 void WantCredit(CoreState& s, SequenceId id) {
   const Sequence& sequence = *s.sequences.Find(id);
   if (s.limits.credits_max == 0 || sequence.client.is_none()) return;
+  if (SequenceTable::slot_of(id) >= kCreditSlots) return;
   if (s.credits.of(id).state != CreditState::kNone) return;
   if (sequence.phase != SequencePhase::kOpen || sequence.suspended || sequence.closing) return;
   if (!s.lane_users[sequence.client.value].message_free || s.client(sequence.client).gone) return;

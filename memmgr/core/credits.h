@@ -38,6 +38,7 @@ struct CoreState;
 struct Sequence;
 
 inline constexpr uint64_t kCreditIdleNs = 1'000'000'000;
+inline constexpr uint32_t kCreditSlots = 4096;  // Sequences in slots behind these get none.
 
 enum class CreditState : uint8_t { kNone, kWanted, kPlacing, kGranted, kAsked, kTaken };
 

@@ -86,8 +86,8 @@ struct PageTableWrite {
 };
 
 // What the word of a sequence's credit must say (credits.h): kGrant, that the engine may take the
-// block; kRevoke, that it may not, unless it has: Core::AnswerCredit wants to know, before any other
-// input; kClear, that there is none.
+// block; kRevoke, that it may not, unless it has: Core::AnswerCredit wants to know, before any
+// other input; kClear, that there is none.
 enum class CreditWriteKind : uint8_t { kGrant, kRevoke, kClear };
 struct CreditWrite {
   CreditWriteKind kind = CreditWriteKind::kClear;

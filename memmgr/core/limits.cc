@@ -61,7 +61,8 @@ absl::Status Check(const PoolOptions& options) {
     return absl::InvalidArgumentError("durable.share is more than the whole of nvme");
   }
   if (options.credits_permille > 500) {
-    return absl::InvalidArgumentError("credits would take more than half of hbm; lower their share");
+    return absl::InvalidArgumentError(
+        "credits would take more than half of hbm; lower their share");
   }
   return absl::OkStatus();
 }
@@ -161,8 +162,8 @@ absl::StatusOr<Limits> DeriveLimits(const PoolOptions& options) {
   limits.in_flight_max = {64 * depth, 128 * depth, 64, 64, 64 * depth, 128 * depth};
   limits.credits_max = Share(options.blocks_hbm, options.credits_permille);
   // Every block with a copy, those that a step is about to make, and those that are going.
-  limits.blocks_max = limits.credits_max + options.blocks_hbm + options.blocks_host + options.blocks_nvme +
-                      2 * limits.pages_per_input / options.num_groups +
+  limits.blocks_max = limits.credits_max + options.blocks_hbm + options.blocks_host +
+                      options.blocks_nvme + 2 * limits.pages_per_input / options.num_groups +
                       limits.step_entries_per_step_max + 512;
   limits.sequence_chunks_max =
       static_cast<uint32_t>(CeilDiv(4 * uint64_t{limits.blocks_max}, kBlocksPerChunk)) +

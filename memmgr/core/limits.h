@@ -93,7 +93,7 @@ struct Limits {
   uint32_t evictions_max = 64;
   uint32_t durable_names_max = 256;  // Waiting for the flush.
   uint32_t durable_blocks_max = 0;
-  uint32_t credits_max = 0;  // Blocks given to engines ahead of time (credits.h).
+  uint32_t credits_max = 0;         // Blocks given to engines ahead of time (credits.h).
   uint32_t pages_per_input = 4096;  // R10.
   Admission admission = Admission::kSecondTouch;
   std::array<uint32_t, 2> free_low{};  // Frames; [kHbm], [kHost].

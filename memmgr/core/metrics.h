@@ -34,7 +34,7 @@ struct CoreMetrics {
   uint64_t credits_granted = 0;
   uint64_t credits_used = 0;     // Blocks that came to a sequence without a message.
   uint64_t credits_revoked = 0;  // A step needed the frames, or another sequence the credit.
-  uint64_t exhausted = 0;  // Replies with kResourceExhausted.
+  uint64_t exhausted = 0;        // Replies with kResourceExhausted.
 };
 
 }  // namespace kvpager

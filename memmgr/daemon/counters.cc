@@ -53,6 +53,9 @@ std::vector<NamedCounter> CoreCounters(const CoreMetrics& metrics) {
   AppendEach("evicted_clean_pages", kTiers, metrics.evicted_clean_pages, out);
   AppendEach("evicted_dropped_pages", kTiers, metrics.evicted_dropped_pages, out);
   out.push_back({"rescued_pages", metrics.rescued_pages});
+  out.push_back({"credits_granted", metrics.credits_granted});
+  out.push_back({"credits_used", metrics.credits_used});
+  out.push_back({"credits_revoked", metrics.credits_revoked});
   out.push_back({"swaps", metrics.swaps});
   out.push_back({"blocks_lost", metrics.blocks_lost});
   out.push_back({"catalogue_stale", metrics.catalogue_stale});

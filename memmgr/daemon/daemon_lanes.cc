@@ -8,12 +8,14 @@
 #include <cstdint>
 
 #include "ipc/lanes.h"
+#include "memmgr/core/credits.h"
 #include "memmgr/daemon/daemon.h"
 
 namespace kvpager {
 namespace {
 
 static_assert(kSharedLanes == kLanesMax);
+static_assert(kSharedCredits == kCreditSlots);
 
 constexpr uint64_t kTouchedNs = 5'000'000;   // How old the policy's view of use may be.
 constexpr uint64_t kWantedSleepNs = 20'000;  // While somebody waits for what is in limbo.
@@ -27,7 +29,13 @@ bool KeepsLanes(const Session& session) {
 
 void Daemon::CarryOut(Instant now) {
   router_->Execute(effects_);
-  while (pool_->core().has_unstamped_frames()) {
+  while (true) {
+    if (const auto answer = router_->TakeCreditAnswer(); answer.has_value()) {
+      pool_->core().AnswerCredit(now, answer->sequence, answer->taken, effects_);
+      router_->Execute(effects_);
+      continue;
+    }
+    if (!pool_->core().has_unstamped_frames()) return;
     NoteAllLanes();
     pool_->core().PassLimbo(now, effects_);
     router_->Execute(effects_);

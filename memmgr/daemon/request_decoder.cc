@@ -170,7 +170,8 @@ absl::Status RequestDecoder::DecodeEngine(const MessageView& message, const Requ
     case MessageType::kAppended: {
       const auto& body = message.body<wire::AppendedRequest>();
       KVP_ASSIGN_OR_RETURN(const SequenceId sequence, SequenceFrom(body.sequence()));
-      command.body = AppendedCommand{sequence, body.length_tokens(), body.tokens()};
+      command.body =
+          AppendedCommand{sequence, body.length_tokens(), body.tokens(), body.written_tokens()};
       return absl::OkStatus();
     }
     case MessageType::kResume: {

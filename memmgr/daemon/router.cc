@@ -1,8 +1,12 @@
 #include "memmgr/daemon/router.h"
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 
 #include "absl/types/span.h"
+#include "ipc/credit_word.h"
+#include "ipc/lanes.h"
 #include "memmgr/base/check.h"
 
 namespace kvpager {
@@ -15,6 +19,7 @@ void Router::Execute(Effects& effects) {
                                            .frame_host = write.frame_host,
                                            .generation = write.generation});
   }
+  for (const CreditWrite& write : effects.credit_writes) Write(write);
   for (const Reply& reply : effects.replies) server_->Answer(reply, effects);
   for (const CopyOp& copy : effects.copies) {
     switch (copy.channel) {
@@ -33,6 +38,36 @@ void Router::Execute(Effects& effects) {
   catalogue_writes_.insert(catalogue_writes_.end(), effects.catalogue_writes.begin(),
                            effects.catalogue_writes.end());
   effects.Clear();
+}
+
+void Router::Write(const CreditWrite& write) {
+  const Session& session = server_->sessions().at(write.client.value);
+  std::atomic<uint64_t>& word = *session.shared_lanes().credit_of(write.sequence.value);
+  const CreditWord granted{.state = CreditWordState::kGranted,
+                           .generation = write.generation,
+                           .block = write.block.value,
+                           .tag = CreditWord::TagOf(write.sequence.value)};
+  switch (write.kind) {
+    case CreditWriteKind::kGrant:
+      word.store(granted.Pack());
+      return;
+    case CreditWriteKind::kRevoke: {
+      uint64_t expected = granted.Pack();
+      const bool revoked = word.compare_exchange_strong(expected, CreditWord{}.Pack());
+      credit_answers_.push_back({write.sequence, !revoked});
+      return;
+    }
+    case CreditWriteKind::kClear:
+      word.store(CreditWord{}.Pack());
+      return;
+  }
+}
+
+std::optional<Router::CreditAnswer> Router::TakeCreditAnswer() {
+  if (credit_answers_.empty()) return std::nullopt;
+  const CreditAnswer answer = credit_answers_.front();
+  credit_answers_.pop_front();
+  return answer;
 }
 
 void Router::Flush() {

@@ -12,6 +12,8 @@
 #define KVPAGER_MEMMGR_DAEMON_ROUTER_H_
 
 #include <cstddef>
+#include <deque>
+#include <optional>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -30,6 +32,14 @@ class Router {
 
   void Flush();
 
+  // What became of a credit that was to be revoked; nullopt: of none. The core must hear of all of
+  // them before its next input.
+  struct CreditAnswer {
+    SequenceId sequence;
+    bool taken = false;
+  };
+  std::optional<CreditAnswer> TakeCreditAnswer();
+
   // Completions of all executors, at most out.size().
   size_t Poll(absl::Span<Completion> out);
 
@@ -37,10 +47,13 @@ class Router {
   bool wants_poll() const;
 
  private:
+  void Write(const CreditWrite& write);
+
   Pool* pool_;
   Server* server_;
   std::vector<CopyOp> device_copies_;
   std::vector<CopyOp> nvme_copies_;
+  std::deque<CreditAnswer> credit_answers_;
   std::vector<CatalogueWrite> catalogue_writes_;
 };
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ipc/attach.h"
+#include "ipc/credit_word.h"
 #include "ipc/deadline.h"
 #include "ipc/default_paths.h"
 #include "ipc/lanes.h"
@@ -316,6 +317,13 @@ FakeDaemon::Reply FakeDaemon::Execute(const MessageView& message) {
       SequenceState& sequence = sequences_.at(body.sequence());
       KVP_CHECK_EQ(sequence.length_tokens, body.length_tokens());
       sequence.length_tokens += body.tokens();
+      sequence.written_tokens = std::max(sequence.written_tokens, body.written_tokens());
+      KVP_CHECK_LE(sequence.written_tokens, sequence.length_tokens);
+      if (sequence.length_tokens > sequence.blocks.size() * pool_->geometry.page_tokens) {
+        KVP_CHECK(sequence.credit.has_value());
+        sequence.blocks.push_back(*std::exchange(sequence.credit, std::nullopt));
+        shared_lanes().credit_of(body.sequence())->store(0);
+      }
       KVP_CHECK_LE(sequence.length_tokens,
                    sequence.blocks.size() * uint64_t{pool_->geometry.page_tokens});
       return {};
@@ -559,6 +567,9 @@ void FakeDaemon::CutSequence(uint64_t id, uint64_t tokens) {
     sequence.blocks.pop_back();
   }
   sequence.length_tokens = tokens;
+  if (!sequence.credit.has_value()) return;
+  Drop(*std::exchange(sequence.credit, std::nullopt));
+  shared_lanes().credit_of(id)->store(0);
 }
 
 // ---- The script --------------------------------------------------------------------------------
@@ -626,6 +637,47 @@ std::pair<uint64_t, uint64_t> FakeDaemon::lane(uint32_t lane) const {
   return {shared_lanes().lanes[lane].begun.load(), shared_lanes().lanes[lane].done.load()};
 }
 
+uint64_t FakeDaemon::CreditWordOf(uint64_t id, uint32_t block) const {
+  return CreditWord{.state = CreditWordState::kGranted,
+                    .generation = blocks_[block].generation,
+                    .block = block,
+                    .tag = CreditWord::TagOf(id)}
+      .Pack();
+}
+
+void FakeDaemon::GrantCredit(uint64_t id) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  SequenceState& sequence = sequences_.at(id);
+  KVP_CHECK(!sequence.credit.has_value());
+  sequence.credit = Allocate();
+  shared_lanes().credit_of(id)->store(CreditWordOf(id, *sequence.credit));
+}
+
+bool FakeDaemon::RevokeCredit(uint64_t id) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  SequenceState& sequence = sequences_.at(id);
+  uint64_t granted = CreditWordOf(id, sequence.credit.value());
+  if (!shared_lanes().credit_of(id)->compare_exchange_strong(granted, 0)) return false;
+  Drop(*std::exchange(sequence.credit, std::nullopt));
+  return true;
+}
+
+void FakeDaemon::AgeCredit(uint64_t id) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const uint64_t other = id + (uint64_t{1} << 32);
+  shared_lanes().credit_of(id)->store(CreditWordOf(other, sequences_.at(id).credit.value()));
+}
+
+void FakeDaemon::WithdrawCredit(uint64_t id) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const uint32_t block = sequences_.at(id).credit.value();
+  PageTableWord word;
+  word.generation = blocks_[block].generation;
+  for (uint32_t group = 0; group < num_groups_; ++group) {
+    table_->Write(PageIndex{group * options_.blocks_max + block}, word);
+  }
+}
+
 void FakeDaemon::WithdrawWord(uint64_t sequence, uint32_t position, uint32_t group) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const uint32_t block = sequences_.at(sequence).blocks.at(position);
@@ -685,6 +737,11 @@ void FakeDaemon::Revoke() {
 std::vector<SeenRequest> FakeDaemon::seen() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return seen_;
+}
+
+uint64_t FakeDaemon::written_tokens(uint64_t sequence) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return sequences_.at(sequence).written_tokens;
 }
 
 uint64_t FakeDaemon::length_tokens(uint64_t sequence) const {

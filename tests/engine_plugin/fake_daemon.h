@@ -89,6 +89,14 @@ class FakeDaemon {
   void MisplaceWord(uint64_t sequence, uint32_t position, uint32_t group);  // Beyond HBM.
   void AgeWord(uint64_t sequence, uint32_t position, uint32_t group);
 
+  // Lends `sequence` its next block; takes it back, true, unless the client has taken it.
+  void GrantCredit(uint64_t sequence);
+  bool RevokeCredit(uint64_t sequence);
+  // It says that it is another sequence's.
+  void AgeCredit(uint64_t sequence);
+  // The words of its pages say nothing.
+  void WithdrawCredit(uint64_t sequence);
+
   // Goes without a word: before it handles its `requests_more` next request, or behind it.
   void DieBefore(uint64_t requests_more);
   void DieAfter(uint64_t requests_more);
@@ -106,6 +114,7 @@ class FakeDaemon {
 
   std::vector<SeenRequest> seen() const;
   uint64_t length_tokens(uint64_t sequence) const;
+  uint64_t written_tokens(uint64_t sequence) const;  // As last reported.
   size_t sequences_open() const;
   size_t names_count() const;
   size_t steps_open() const;
@@ -120,7 +129,9 @@ class FakeDaemon {
   };
   struct SequenceState {
     uint64_t length_tokens = 0;
+    uint64_t written_tokens = 0;
     std::vector<uint32_t> blocks;
+    std::optional<uint32_t> credit;
   };
   struct Update {
     uint64_t sequence = 0;
@@ -159,6 +170,7 @@ class FakeDaemon {
   SharedLanes& shared_lanes() const { return *reinterpret_cast<SharedLanes*>(lanes_.data()); }
   uint8_t* FrameOf(uint32_t block, uint32_t group) const;
   void CutSequence(uint64_t id, uint64_t tokens);
+  uint64_t CreditWordOf(uint64_t id, uint32_t block) const;
 
   const FakeDaemonOptions options_;
   TemporaryDirectory directory_;

@@ -107,6 +107,8 @@ TEST_F(MessageFree, RowsThatFitBehindTheLastAreAppendedWithoutAMessage) {
   EXPECT_EQ(Length(seq), 11u);
   EXPECT_EQ(daemon_.length_tokens(seq), 10u);
   EXPECT_EQ(Asked([&] { Append(seq, 1, 1); }), 0u);
+  EXPECT_EQ(Seen(MessageType::kAppended), 1u);  // The block is full: it may be sealed.
+  EXPECT_EQ(daemon_.written_tokens(seq), 12u);
   EXPECT_EQ(Asked([&] { Append(seq, 1, 1); }), 1u);  // Needs a block.
   EXPECT_EQ(daemon_.length_tokens(seq), 13u);
   EXPECT_EQ(Seen(MessageType::kAppended), 1u);
@@ -309,6 +311,120 @@ TEST_F(MessageFree, ADiscardedStepLeavesNothingToReport) {
   EXPECT_EQ(daemon_.length_tokens(seq), 13u);
   EXPECT_EQ(Seen(MessageType::kTruncate), 0u);
   ExpectRows(seq, Origins(13, 1));
+}
+
+// ---- Credits
+
+TEST_F(MessageFree, WithACreditASequenceGrowsWithoutAskingAndIsReportedOnce) {
+  const kvp_seq seq = Ten();
+  daemon_.GrantCredit(seq);
+  EXPECT_EQ(Asked([&] {
+              Append(seq, 3, 1);  // Fills the third block, and begins a fourth.
+              ExpectRows(seq, Origins(13, 1));
+            }),
+            0u);
+  EXPECT_EQ(Seen(MessageType::kAppended), 1u);
+  EXPECT_EQ(daemon_.length_tokens(seq), 13u);
+  EXPECT_EQ(daemon_.written_tokens(seq), 13u);
+  EXPECT_EQ(Asked([&] { Append(seq, 3, 1); }), 0u);  // The new block is its own, too.
+  EXPECT_EQ(Seen(MessageType::kAppended), 2u);
+  EXPECT_EQ(Asked([&] { Append(seq, 1, 1); }), 1u);  // No credit.
+  ExpectRows(seq, Origins(17, 1));
+}
+
+TEST_F(MessageFree, ACreditAfterAnotherGrowsItFurther) {
+  const kvp_seq seq = Ten();
+  for (uint64_t tokens = 11; tokens <= 26; ++tokens) {
+    if (tokens % 4 == 1) daemon_.GrantCredit(seq);
+    EXPECT_EQ(Asked([&] { Append(seq, 1, 1); }), 0u) << tokens;
+    Barrier();
+  }
+  ExpectRows(seq, Origins(26, 1));
+}
+
+TEST_F(MessageFree, WhatNeedsMoreThanOneCreditAsks) {
+  const kvp_seq seq = Ten();
+  daemon_.GrantCredit(seq);
+  EXPECT_EQ(Asked([&] { Append(seq, 7, 1); }), 1u);
+  EXPECT_EQ(Asked([&] { Append(seq, 7, 1); }), 0u);  // The credit was not touched.
+  ExpectRows(seq, Origins(24, 1));
+}
+
+TEST_F(MessageFree, ARevokedCreditIsNotTakenAndATakenOneNotRevoked) {
+  const kvp_seq seq = Ten();
+  daemon_.GrantCredit(seq);
+  EXPECT_TRUE(daemon_.RevokeCredit(seq));
+  EXPECT_EQ(Asked([&] { Append(seq, 3, 1); }), 1u);
+  daemon_.GrantCredit(seq);
+  kvp_step* step = Begin({Entry(seq, 4)});
+  EXPECT_FALSE(daemon_.RevokeCredit(seq));
+  ASSERT_EQ(kvp_step_wait(step, kLongUs), KVP_OK) << Error();
+  EXPECT_EQ(kvp_step_end(step, KVP_STEP_KEEP), KVP_OK) << Error();
+  Barrier();
+  EXPECT_EQ(daemon_.length_tokens(seq), 17u);
+}
+
+TEST_F(MessageFree, ACreditOfAnEarlierSequenceInTheSlotIsNotTaken) {
+  const kvp_seq seq = Ten();
+  daemon_.GrantCredit(seq);
+  daemon_.AgeCredit(seq);
+  EXPECT_EQ(Asked([&] { Append(seq, 3, 1); }), 1u);
+}
+
+TEST_F(MessageFree, ADiscardedStepGivesItsCreditBack) {
+  const kvp_seq seq = Ten();
+  daemon_.GrantCredit(seq);
+  kvp_step* first = Begin({Entry(seq, 3)});
+  kvp_step* second = Begin({Entry(seq, 1)});
+  EXPECT_EQ(Length(seq), 14u);
+  EXPECT_FALSE(daemon_.RevokeCredit(seq));
+  EXPECT_EQ(kvp_step_end(first, KVP_STEP_DISCARD), KVP_OK) << Error();
+  EXPECT_EQ(kvp_step_end(second, KVP_STEP_DISCARD), KVP_OK) << Error();
+  EXPECT_EQ(Length(seq), 10u);
+  EXPECT_EQ(Asked([&] { Append(seq, 3, 1); }), 0u);
+  ExpectRows(seq, Origins(13, 1));
+}
+
+TEST_F(MessageFree, AMissGivesAllCreditsOfTheStepBack) {
+  const kvp_seq seq = Ten();
+  const kvp_seq other = Ten(2);
+  daemon_.GrantCredit(seq);
+  daemon_.GrantCredit(other);
+  daemon_.WithdrawCredit(other);
+  EXPECT_EQ(Asked([&] {
+              kvp_step* step = Begin({Entry(seq, 3), Entry(other, 3)});
+              ASSERT_EQ(kvp_step_wait(step, kLongUs), KVP_OK) << Error();
+              EXPECT_EQ(kvp_step_end(step, KVP_STEP_KEEP), KVP_OK) << Error();
+            }),
+            1u);
+  EXPECT_TRUE(daemon_.RevokeCredit(seq));
+  EXPECT_TRUE(daemon_.RevokeCredit(other));
+}
+
+// The first step's rows are there, the second's are not.
+TEST_F(MessageFree, WhatARunningStepWritesIsNotReportedAsWritten) {
+  const kvp_seq seq = Ten();
+  daemon_.GrantCredit(seq);
+  kvp_step* first = Begin({Entry(seq, 3)});
+  kvp_step* second = Begin({Entry(seq, 1)});
+  EXPECT_EQ(kvp_step_end(first, KVP_STEP_KEEP), KVP_OK) << Error();
+  Barrier();
+  EXPECT_EQ(daemon_.length_tokens(seq), 14u);
+  EXPECT_EQ(daemon_.written_tokens(seq), 13u);
+  EXPECT_EQ(kvp_step_end(second, KVP_STEP_KEEP), KVP_OK) << Error();
+}
+
+TEST_F(MessageFree, ALossTakesTheTakenCreditWithIt) {
+  const kvp_seq seq = Ten();
+  daemon_.GrantCredit(seq);
+  kvp_step* step = Begin({Entry(seq, 3)});
+  daemon_.LoseTokens(seq, 8);
+  Barrier();
+  EXPECT_EQ(Length(seq), 8u);
+  EXPECT_EQ(kvp_step_end(step, KVP_STEP_DISCARD), KVP_OK) << Error();
+  EXPECT_EQ(kvp_seq_suspend(client_, seq), KVP_DATA_LOSS);  // Says so, and does nothing.
+  EXPECT_EQ(Asked([&] { Append(seq, 6, 3); }), 1u);
+  EXPECT_EQ(Length(seq), 14u);
 }
 
 TEST_F(MessageFree, DraftsAndSplitStepsAskTheDaemon) {

@@ -51,7 +51,7 @@ void AddSequenceRequests(std::vector<MessageBytes>& corpus) {
     return wire::CreatePrefetchRequest(b, 11, b.CreateVectorOfStructs(Keys(2)), 1, 500, 4);
   });
   add([](FlatBufferBuilder& b) { return wire::CreateEvictRequest(b, 11, 2); });
-  add([](FlatBufferBuilder& b) { return wire::CreateAppendedRequest(b, 11, 33, 4); });
+  add([](FlatBufferBuilder& b) { return wire::CreateAppendedRequest(b, 11, 33, 4, 32); });
   add([](FlatBufferBuilder& b) { return wire::CreateStatusRequest(b); });
   add([](FlatBufferBuilder& b) { return wire::CreateSequencesRequest(b, 0, 64); });
   add([](FlatBufferBuilder& b) { return wire::CreateClientsRequest(b); });

@@ -82,7 +82,7 @@ struct ModelStep {
   Residency residency = Residency::kResident;
   bool message_free = false;
   std::vector<StepEntry> entries;
-  std::vector<uint32_t> losses;  // Of each entry's sequence, when it was asked for.
+  std::vector<uint32_t> losses;        // Of each entry's sequence, when it was asked for.
   std::vector<uint64_t> begin_tokens;  // Likewise, when it became ready: what it writes is behind.
   std::vector<RowRead> reads;
   std::vector<RowWrite> writes;

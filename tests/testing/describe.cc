@@ -101,9 +101,9 @@ struct BodyText {
     return absl::StrCat(" ", Describe(body.sequence), After(body.ticket));
   }
   std::string operator()(const AppendedCommand& body) const {
-    return absl::StrCat(" ", Describe(body.sequence), " tokens=", body.length_tokens, "+",
-                        body.tokens,
-                        body.written_tokens == 0 ? "" : absl::StrCat(" written=", body.written_tokens));
+    return absl::StrCat(
+        " ", Describe(body.sequence), " tokens=", body.length_tokens, "+", body.tokens,
+        body.written_tokens == 0 ? "" : absl::StrCat(" written=", body.written_tokens));
   }
   std::string operator()(const UsedCommand& body) const {
     return absl::StrCat(" ", Describe(body.sequence));

@@ -90,6 +90,19 @@ class ServedCore {
   }
   // Who has become ready, in order.
   const std::vector<ClientId>& ready() const { return ready_; }
+  // What the word of the sequence's credit says.
+  bool has_credit(SequenceId sequence) const { return credits_.count(sequence) > 0; }
+  // As its engine does.
+  void TakeCredit(SequenceId sequence) { credits_.at(sequence) = true; }
+  void UndoCredit(SequenceId sequence) { credits_.at(sequence) = false; }
+  // How many were taken back.
+  uint32_t revoked() const { return revoked_; }
+  void Wait(uint64_t ns) {
+    now_.ns += ns;
+    core_->Tick(now_, effects_);
+    Execute();
+  }
+  const Core& core() const { return *core_; }
   uint32_t used(uint32_t name, Tier tier) const {
     return core_->frames_charged(NamespaceId{name}, tier);
   }
@@ -110,6 +123,7 @@ class ServedCore {
       }
       if (!reply.sequence.is_none()) opened_ = reply.sequence;
     }
+    for (const CreditWrite& write : effects_.credit_writes) TakeCreditWrite(write);
     for (const CopyOp& copy : effects_.copies) running_.push_back(copy.op);
     for (const CatalogueWrite& write : effects_.catalogue_writes) {
       if (!write.op.is_none()) running_.push_back(write.op);
@@ -118,14 +132,43 @@ class ServedCore {
     core_->Verify();
   }
 
+  void TakeCreditWrite(const CreditWrite& write) {
+    const auto found = credits_.find(write.sequence);
+    if (write.kind == CreditWriteKind::kGrant) {
+      credits_[write.sequence] = false;
+      return;
+    }
+    const bool taken = found != credits_.end() && found->second;
+    if (write.kind == CreditWriteKind::kRevoke) asked_.push_back({write.sequence, taken});
+    if (write.kind == CreditWriteKind::kRevoke && taken) return;
+    revoked_ += write.kind == CreditWriteKind::kRevoke;
+    if (found != credits_.end()) credits_.erase(found);
+  }
+
+  // What must be said before anything else, and the lanes: no step runs that is not told of.
+  void AnswerAtOnce() {
+    while (!asked_.empty() || core_->has_unstamped_frames()) {
+      if (!asked_.empty()) {
+        const auto [sequence, taken] = asked_.front();
+        asked_.pop_front();
+        core_->AnswerCredit(now_, sequence, taken, effects_);
+      } else {
+        core_->PassLimbo(now_, effects_);
+      }
+      TakeEffects();
+    }
+  }
+
   // With the completions of what is in flight.
   void Take() {
     TakeEffects();
+    AnswerAtOnce();
     while (!running_.empty()) {
       const OpId op = running_.front();
       running_.pop_front();
       core_->Complete(now_, {.op = op, .outcome = Outcome::kOk}, effects_);
       TakeEffects();
+      AnswerAtOnce();
     }
   }
 
@@ -145,6 +188,9 @@ class ServedCore {
   std::map<std::pair<uint32_t, uint64_t>, Reply> replies_;
   std::vector<ClientId> ready_;
   SequenceId opened_;
+  std::map<SequenceId, bool> credits_;  // Taken?
+  std::deque<std::pair<SequenceId, bool>> asked_;
+  uint32_t revoked_ = 0;
 };
 
 }  // namespace kvpager
