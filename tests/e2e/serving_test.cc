@@ -75,6 +75,19 @@ TEST_F(Serving, AReplayIsHitInEveryTierAndVerified) {
   EXPECT_EQ(daemon_->Stop(), 0) << daemon_->Log();
 }
 
+TEST_F(Serving, SequencesGrowFromCredits) {
+  DaemonOptions options;
+  options.blocks_hbm = 256;
+  Start(options);
+  const TraceShape shape = {.sessions = 8, .turns = 4, .output_tokens = 64 * 32};
+  const std::string trace = WriteTrace(directory_, "trace.jsonl", shape);
+  ExpectClean(RunReplay(directory_, OptionsFor("replay", trace)), shape);
+  const Facts status = RunCtl(*daemon_, directory_, {"status"});
+  EXPECT_GT(status.Counter("credits_used"), 0u);
+  EXPECT_GE(status.Counter("credits_granted"), status.Counter("credits_used"));
+  EXPECT_EQ(daemon_->Stop(), 0) << daemon_->Log();
+}
+
 TEST_F(Serving, LayersMayBePagedOneByOne) {
   Start();
   const TraceShape shape;

@@ -219,7 +219,7 @@ std::string WriteTrace(const TemporaryDirectory& directory, const std::string& n
     for (uint64_t i = 0; i < count; ++i) hashes.push_back(first + i);
     const nlohmann::json line = {{"timestamp", timestamp_ms},
                                  {"input_length", count * 512},
-                                 {"output_length", 64},
+                                 {"output_length", shape.output_tokens},
                                  {"hash_ids", hashes}};
     absl::StrAppend(&text, line.dump(), "\n");
     timestamp_ms += 50;

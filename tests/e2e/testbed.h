@@ -143,7 +143,8 @@ struct TraceShape {
   uint32_t sessions = 12;
   uint32_t turns = 5;
   uint32_t turn_blocks = 6;
-  uint64_t block_first = 1;  // Of the ids: two traces with different ones share nothing.
+  uint64_t block_first = 1;     // Of the ids: two traces with different ones share nothing.
+  uint32_t output_tokens = 64;  // Per request, in the trace's blocks of 512.
 
   uint64_t requests() const { return uint64_t{sessions} * turns; }
   uint64_t distinct_blocks() const { return requests() * turn_blocks; }
