@@ -202,6 +202,7 @@ void BlockTable::Change(PageIndex index, Tier tier, CopyEvent event, FrameIndex 
   if (was_absent) {
     KVP_CHECK(!frame.is_none());
     copy.frame = frame;
+    if (tier == Tier::kHbm) changed.parted = FrameIndex{};  // What is written now is not there.
     if (tier != Tier::kNvme) charges_.Take(row.name_space, tier);  // A run is charged whole.
     if (tier == Tier::kHost && row.phase == BlockPhase::kOpen) CountOpenHost(row, 1);
     if (row.pages_in[TierIndex(tier)]++ == 0) Enter(owner, tier);
@@ -210,7 +211,7 @@ void BlockTable::Change(PageIndex index, Tier tier, CopyEvent event, FrameIndex 
   if (copy.absent()) {
     KVP_CHECK_EQ(copy.readers, 0);
     KVP_CHECK_EQ(copy.pins, 0);
-    LetGoOfFrame(row, tier, copy.frame, was_readable);
+    LetGoOfFrame(index, tier, copy.frame, was_readable);
     copy.frame = FrameIndex{};
     if (tier == Tier::kHost && row.phase == BlockPhase::kOpen) CountOpenHost(row, -1);
     if (--row.pages_in[TierIndex(tier)] == 0) Leave(owner, tier);
@@ -220,15 +221,20 @@ void BlockTable::Change(PageIndex index, Tier tier, CopyEvent event, FrameIndex 
 }
 
 // An engine reads frames of blocks in its open sequences without asking; a cached block is in none.
-void BlockTable::LetGoOfFrame(const Block& row, Tier tier, FrameIndex frame, bool was_readable) {
+void BlockTable::LetGoOfFrame(PageIndex index, Tier tier, FrameIndex frame, bool was_readable) {
   if (tier == Tier::kNvme) return;
+  const Block& row = block(block_of(index));
   const bool unseen = tier == Tier::kHbm && was_readable &&
                       (row.references > 0 || row.cut_unseen) &&
                       unseen_readers_[row.name_space.value] > 0;
   // A frame that is still being filled is nobody's to write: no step was told of it.
   const ClientId writer = tier == Tier::kHbm && was_readable ? row.writer : ClientId{};
   if (unseen) {
-    limbo_.Add(frame, row.name_space, writer);  // Charged until it leaves.
+    limbo_.Add(frame, {.page = index,  // Charged until it leaves.
+                       .row_version = row.row_version,
+                       .name_space = row.name_space,
+                       .writer = writer});
+    mutable_page(index).parted = frame;
     charges_.AddLeaving(row.name_space, 1);
   } else if (quarantine_.keeps(writer)) {
     quarantine_.Add(writer, frame, row.name_space);  // The same.
@@ -237,6 +243,20 @@ void BlockTable::LetGoOfFrame(const Block& row, Tier tier, FrameIndex frame, boo
     frames(tier).Give(frame.value);
     charges_.Give(row.name_space, tier);
   }
+}
+
+bool BlockTable::TakeBack(PageIndex index) {
+  const Page& row = page(index);
+  const Block& owner = block(block_of(index));
+  if (!row.copy(Tier::kHbm).absent() || owner.phase != BlockPhase::kSealed) return false;
+  const FrameIndex frame = row.parted;
+  if (frame.is_none()) return false;
+  if (!limbo_.Holds(frame, index, owner.row_version, owner.name_space)) return false;
+  limbo_.Remove(frame);
+  charges_.Give(owner.name_space, Tier::kHbm);
+  charges_.AddLeaving(owner.name_space, -1);
+  Adopt(index, Tier::kHbm, frame);
+  return true;
 }
 
 void BlockTable::LeaveLimbo(FrameIndex frame, NamespaceId name_space, ClientId writer) {

@@ -107,6 +107,9 @@ class BlockTable {
   // Frames that revoked engines could write.
   Quarantine& quarantine() { return quarantine_; }
   const Quarantine& quarantine() const { return quarantine_; }
+  // The page, which is sealed and not in HBM, has the frame back that it left last, if that is
+  // still in limbo: nobody has written it since. False: it is not.
+  bool TakeBack(PageIndex page);
   // A frame in limbo that nobody reads any more; `writer`, if any, could write it.
   void LeaveLimbo(FrameIndex frame, NamespaceId name_space, ClientId writer);
   // A frame that was charged as leaving is free.
@@ -141,7 +144,7 @@ class BlockTable {
   void Leave(BlockIndex block, Tier tier);
   void FreeRow(BlockIndex index);
   void Publish(PageIndex page);
-  void LetGoOfFrame(const Block& row, Tier tier, FrameIndex frame, bool was_readable);
+  void LetGoOfFrame(PageIndex index, Tier tier, FrameIndex frame, bool was_readable);
   bool IsClean(PageIndex page, Tier tier) const;
   void CountOpenHost(const Block& row, int32_t pages);
   void RefreshStock(PageIndex page);

@@ -117,6 +117,11 @@ void FetchPage(CoreState& s, Step& step, const StepPages& at, Obstacles& obstacl
   const PageIndex page = at.page();
   const Page& row = s.blocks.page(page);
   if (!row.copy(Tier::kHbm).absent()) return;  // On its way, or about to be the only copy.
+  if (s.blocks.TakeBack(page)) {
+    ++s.metrics.taken_back_pages;
+    s.progress = true;  // The next pass pins it.
+    return;
+  }
   if (row.copy(Tier::kHost).valid()) {
     if (obstacles.no_frame_hbm) {
       obstacles.host_page_waits = true;

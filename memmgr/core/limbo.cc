@@ -9,45 +9,84 @@
 namespace kvpager {
 
 Limbo::Limbo(uint32_t frames_max, uint32_t clients_max, uint32_t quotas)
-    : next_(frames_max, kNone),
-      name_spaces_(frames_max),
-      writers_(frames_max),
-      quotas_(quotas),
-      class_counts_(quotas + 1, 0) {
+    : rows_(frames_max), quotas_(quotas), class_counts_(quotas + 1, 0) {
   for (Batch& batch : batches_) {
     batch.stamps.resize(clients_max);
     batch.class_counts.resize(quotas + 1, 0);
   }
 }
 
-void Limbo::Add(FrameIndex frame, NamespaceId name_space, ClientId writer) {
-  name_spaces_[frame.value] = name_space;
-  writers_[frame.value] = writer;
-  Append(unstamped_, frame.value);
+void Limbo::Add(FrameIndex frame, const LimboEntry& entry) {
+  KVP_CHECK_EQ(rows_[frame.value].batch, kNowhere);
+  rows_[frame.value].entry = entry;
+  Append(kUnstamped, frame.value);
   ++count_;
-  ++class_counts_[QuotaClassOf(name_space, quotas_)];
+  ++class_counts_[QuotaClassOf(entry.name_space, quotas_)];
 }
 
-void Limbo::Append(Chain& chain, uint32_t frame) {
-  next_[frame] = kNone;
-  (chain.first == kNone ? chain.first : next_[chain.last]) = frame;
+bool Limbo::Holds(FrameIndex frame, PageIndex page, uint32_t row_version,
+                  NamespaceId name_space) const {
+  const Row& row = rows_[frame.value];
+  return row.batch != kNowhere && row.entry.page == page && row.entry.row_version == row_version &&
+         row.entry.name_space == name_space;
+}
+
+void Limbo::Remove(FrameIndex frame) {
+  KVP_CHECK(rows_[frame.value].batch != kNowhere);
+  TakeOut(frame.value);
+  DropEmptyBatches();
+}
+
+void Limbo::Append(uint32_t batch, uint32_t frame) {
+  Chain& chain = ChainOf(batch);
+  Row& row = rows_[frame];
+  row.batch = batch;
+  row.next = kNone;
+  row.previous = chain.last;
+  (chain.last == kNone ? chain.first : rows_[chain.last].next) = frame;
   chain.last = frame;
+}
+
+void Limbo::Unlink(uint32_t frame) {
+  Row& row = rows_[frame];
+  Chain& chain = ChainOf(row.batch);
+  (row.previous == kNone ? chain.first : rows_[row.previous].next) = row.next;
+  (row.next == kNone ? chain.last : rows_[row.next].previous) = row.previous;
+  row.batch = kNowhere;
+}
+
+void Limbo::TakeOut(uint32_t frame) {
+  const uint32_t batch = rows_[frame].batch;
+  const uint32_t quota_class = QuotaClassOf(rows_[frame].entry.name_space, quotas_);
+  Unlink(frame);
+  --count_;
+  --class_counts_[quota_class];
+  if (batch == kUnstamped) return;
+  --batches_[batch].count;
+  --batches_[batch].class_counts[quota_class];
+}
+
+void Limbo::DropEmptyBatches() {
+  while (batch_count_ > 0 && batches_[batch_first_].frames.first == kNone) {
+    batch_first_ = (batch_first_ + 1) % kBatchesMax;
+    --batch_count_;
+  }
 }
 
 void Limbo::Stamp(const std::vector<LaneUser>& users, Instant now) {
   if (!unstamped()) return;
   // Without a free batch the newest takes these frames too; a later stamp is no harm to its own.
   if (batch_count_ < kBatchesMax) ++batch_count_;
-  Batch& batch = batches_[(batch_first_ + batch_count_ - 1) % kBatchesMax];
-  for (uint32_t frame = unstamped_.first; frame != kNone;) {
-    const uint32_t next = next_[frame];
-    Append(batch.frames, frame);
+  const uint32_t newest = (batch_first_ + batch_count_ - 1) % kBatchesMax;
+  Batch& batch = batches_[newest];
+  while (unstamped_.first != kNone) {
+    const uint32_t frame = unstamped_.first;
+    Unlink(frame);
+    Append(newest, frame);
     ++batch.count;
-    ++batch.class_counts[QuotaClassOf(name_spaces_[frame], quotas_)];
-    frame = next;
+    ++batch.class_counts[QuotaClassOf(rows_[frame].entry.name_space, quotas_)];
   }
   batch.stamped = now;
-  unstamped_ = Chain{};
   for (size_t i = 0; i < users.size(); ++i) {
     batch.stamps[i] =
         users[i].message_free ? users[i].lanes.begun : std::array<uint64_t, kLanesMax>{};
@@ -99,8 +138,8 @@ uint32_t Limbo::CountHeldBy(ClientId client, const std::vector<LaneUser>& users)
   for (uint32_t i = 0; i < batch_count_; ++i) {
     const Batch& batch = batches_[(batch_first_ + i) % kBatchesMax];
     if (!BlockedBy(user, batch.stamps[client.value])) continue;
-    for (uint32_t frame = batch.frames.first; frame != kNone; frame = next_[frame]) {
-      held += name_spaces_[frame] == user.name_space ? 1 : 0;
+    for (uint32_t frame = batch.frames.first; frame != kNone; frame = rows_[frame].next) {
+      held += rows_[frame].entry.name_space == user.name_space ? 1 : 0;
     }
   }
   return held;

@@ -9,6 +9,9 @@
 // taken after the page table was written; until then the batch is unstamped and nothing leaves it.
 // Engines of other namespaces cannot have the page and are not waited for.
 //
+// The bytes of a frame in limbo are still those of its page. Whoever wants the page again may take
+// the frame back, and need not copy it.
+//
 // Thread-safety: none. No allocation after construction.
 
 #ifndef KVPAGER_MEMMGR_CORE_LIMBO_H_
@@ -39,14 +42,25 @@ struct LaneUser {
   LaneCounters lanes;
 };
 
+// What left a frame: the page, and whose it is.
+struct LimboEntry {
+  PageIndex page;
+  uint32_t row_version = 0;  // Of the page's block: a later one is another block.
+  NamespaceId name_space;
+  ClientId writer;  // None: nobody could write it.
+};
+
 class Limbo {
  public:
   // `quotas`: namespaces that have one (charges.h).
   Limbo(uint32_t frames_max, uint32_t clients_max, uint32_t quotas = 0);
 
-  // The frame's word has been withdrawn by the input at hand; `writer`, if any, could write it.
-  // REQUIRES: it is not in limbo.
-  void Add(FrameIndex frame, NamespaceId name_space, ClientId writer);
+  // The frame's word has been withdrawn by the input at hand. REQUIRES: it is not in limbo.
+  void Add(FrameIndex frame, const LimboEntry& entry);
+  // True if the frame is here, and still holds that page.
+  bool Holds(FrameIndex frame, PageIndex page, uint32_t row_version, NamespaceId name_space) const;
+  // The page has it back. REQUIRES: it is in limbo.
+  void Remove(FrameIndex frame);
   // The samples in `users`, by client slot, were taken after all withdrawals so far.
   void Stamp(const std::vector<LaneUser>& users, Instant now);
   // The slot's engine is gone, or a new one begins: nobody waits for the old one any more.
@@ -88,14 +102,29 @@ class Limbo {
     std::vector<std::array<uint64_t, kLanesMax>> stamps;  // By client slot; 0: not waited for.
   };
 
-  void Append(Chain& chain, uint32_t frame);
+  static constexpr uint32_t kUnstamped = kBatchesMax;
+  static constexpr uint32_t kNowhere = kBatchesMax + 1;
+
+  struct Row {
+    LimboEntry entry;
+    uint32_t next = kNone;
+    uint32_t previous = kNone;
+    uint32_t batch = kNowhere;  // Index into batches_, or one of the above.
+  };
+
+  Chain& ChainOf(uint32_t batch) {
+    return batch == kUnstamped ? unstamped_ : batches_[batch].frames;
+  }
+  void Append(uint32_t batch, uint32_t frame);
+  void Unlink(uint32_t frame);
+  // Out of its chain and of all counts.
+  void TakeOut(uint32_t frame);
+  void DropEmptyBatches();
   bool Blocked(const Batch& batch, const std::vector<LaneUser>& users,
                NamespaceId name_space) const;
   static bool BlockedBy(const LaneUser& user, const std::array<uint64_t, kLanesMax>& stamps);
 
-  std::vector<uint32_t> next_;            // By frame.
-  std::vector<NamespaceId> name_spaces_;  // By frame.
-  std::vector<ClientId> writers_;         // By frame.
+  std::vector<Row> rows_;  // By frame.
   Chain unstamped_;
   std::array<Batch, kBatchesMax> batches_;  // A ring, oldest first.
   uint32_t batch_first_ = 0;
@@ -109,37 +138,27 @@ template <typename Free>
 bool Limbo::Release(const std::vector<LaneUser>& users, Free free) {
   bool any = false;
   for (uint32_t i = 0; i < batch_count_; ++i) {
-    Batch& batch = batches_[(batch_first_ + i) % kBatchesMax];
-    Chain left;
+    const Batch& batch = batches_[(batch_first_ + i) % kBatchesMax];
     for (uint32_t frame = batch.frames.first; frame != kNone;) {
-      const uint32_t next = next_[frame];
-      if (Blocked(batch, users, name_spaces_[frame])) {
-        Append(left, frame);
-      } else {
-        const uint32_t quota_class = QuotaClassOf(name_spaces_[frame], quotas_);
-        --count_;
-        --class_counts_[quota_class];
-        --batch.count;
-        --batch.class_counts[quota_class];
+      const uint32_t next = rows_[frame].next;
+      const LimboEntry entry = rows_[frame].entry;
+      if (!Blocked(batch, users, entry.name_space)) {
+        TakeOut(frame);
         any = true;
-        free(FrameIndex{frame}, name_spaces_[frame], writers_[frame]);
+        free(FrameIndex{frame}, entry.name_space, entry.writer);
       }
       frame = next;
     }
-    batch.frames = left;
   }
-  while (batch_count_ > 0 && batches_[batch_first_].frames.first == kNone) {
-    batch_first_ = (batch_first_ + 1) % kBatchesMax;
-    --batch_count_;
-  }
+  DropEmptyBatches();
   return any;
 }
 
 template <typename Visit>
 void Limbo::ForEach(Visit visit) const {
   const auto visit_chain = [&](const Chain& chain) {
-    for (uint32_t frame = chain.first; frame != kNone; frame = next_[frame]) {
-      visit(name_spaces_[frame]);
+    for (uint32_t frame = chain.first; frame != kNone; frame = rows_[frame].next) {
+      visit(rows_[frame].entry.name_space);
     }
   };
   visit_chain(unstamped_);

@@ -123,8 +123,9 @@ struct Copy {
 
 struct Page {
   std::array<Copy, kTierCount> copies;  // Indexed by Tier.
-  uint16_t claims = 0;                  // Places in the collecting step that still wait for it.
-  std::array<bool, 2> clean{};          // Counted in the clean stock of hbm, host.
+  FrameIndex parted;    // In HBM: where it was last, if it went to limbo and has not been back.
+  uint16_t claims = 0;  // Places in the collecting step that still wait for it.
+  std::array<bool, 2> clean{};  // Counted in the clean stock of hbm, host.
 
   const Copy& copy(Tier tier) const { return copies[TierIndex(tier)]; }
   Copy& copy(Tier tier) { return copies[TierIndex(tier)]; }

@@ -119,5 +119,34 @@ TEST_F(LimboInTheCore, AnEngineThatHangsDoesNotStarveAnother) {
   EXPECT_EQ(core_->limbo_frames(), 0u);
 }
 
+// What the engine hangs on is the very page that it asks for next.
+TEST_F(LimboInTheCore, AFaultTakesAPageBackWithoutACopy) {
+  const SequenceId hanging = Open(kHangs);
+  ASSERT_TRUE(Append(kHangs, hanging, 2, 1));
+  Feed(kHangs, StepEndCommand{{0, 1}});
+  hanging_.begun[1] = 7;
+  const SequenceId wanting = Open(kServed);
+  ASSERT_TRUE(Append(kServed, wanting, 4, 1));
+  Feed(kHangs, EvictCommand{hanging, Tier::kHost});
+  ASSERT_EQ(core_->limbo_frames(), 2u);
+  ASSERT_EQ(core_->tier_info(Tier::kHbm).frames_free, 0u);
+
+  ASSERT_TRUE(Append(kHangs, hanging, 0, 2));
+  EXPECT_EQ(core_->limbo_frames(), 0u);
+  EXPECT_EQ(core_->metrics().taken_back_pages, 2u);
+  EXPECT_EQ(core_->metrics().copies_started[ChannelIndex(Channel::kHostToHbm)], 0u);
+}
+
+TEST_F(LimboInTheCore, AFrameThatHasPassedIsNotTakenBack) {
+  const SequenceId hanging = Open(kHangs);
+  ASSERT_TRUE(Append(kHangs, hanging, 2, 1));
+  Feed(kHangs, StepEndCommand{{0, 1}});
+  Feed(kHangs, EvictCommand{hanging, Tier::kHost});
+  ASSERT_EQ(core_->limbo_frames(), 0u);
+  ASSERT_TRUE(Append(kHangs, hanging, 0, 2));
+  EXPECT_EQ(core_->metrics().taken_back_pages, 0u);
+  EXPECT_EQ(core_->metrics().copies_started[ChannelIndex(Channel::kHostToHbm)], 2u);
+}
+
 }  // namespace
 }  // namespace kvpager

@@ -39,14 +39,14 @@ class LimboTest : public ::testing::Test {
 using Frames = std::vector<uint32_t>;
 
 TEST_F(LimboTest, AFrameThatNoStepCanReadPassesAtOnce) {
-  limbo_.Add(FrameIndex{3}, NamespaceId{0}, ClientId{});
+  limbo_.Add(FrameIndex{3}, {.name_space = NamespaceId{0}});
   limbo_.Stamp(users_, Instant{1});
   EXPECT_EQ(Release(), Frames{3});
   EXPECT_EQ(limbo_.count(), 0u);
 }
 
 TEST_F(LimboTest, NothingPassesBeforeItIsStamped) {
-  limbo_.Add(FrameIndex{3}, NamespaceId{0}, ClientId{});
+  limbo_.Add(FrameIndex{3}, {.name_space = NamespaceId{0}});
   EXPECT_TRUE(limbo_.unstamped());
   EXPECT_EQ(Release(), Frames{});
   EXPECT_EQ(limbo_.count(), 1u);
@@ -55,7 +55,7 @@ TEST_F(LimboTest, NothingPassesBeforeItIsStamped) {
 TEST_F(LimboTest, AFrameWaitsForTheStepThatHadBegun) {
   Begin(0, 5);
   End(0, 4);
-  limbo_.Add(FrameIndex{3}, NamespaceId{0}, ClientId{});
+  limbo_.Add(FrameIndex{3}, {.name_space = NamespaceId{0}});
   limbo_.Stamp(users_, Instant{1});
   Begin(0, 6);
   EXPECT_EQ(Release(), Frames{});
@@ -66,7 +66,7 @@ TEST_F(LimboTest, AFrameWaitsForTheStepThatHadBegun) {
 TEST_F(LimboTest, EveryLaneOfEveryEngineOfTheNamespaceIsWaitedFor) {
   Begin(0, 1, 2);
   Begin(1, 7, 7);
-  limbo_.Add(FrameIndex{0}, NamespaceId{0}, ClientId{});
+  limbo_.Add(FrameIndex{0}, {.name_space = NamespaceId{0}});
   limbo_.Stamp(users_, Instant{1});
   End(0, 1, 2);
   EXPECT_EQ(Release(), Frames{});
@@ -76,8 +76,8 @@ TEST_F(LimboTest, EveryLaneOfEveryEngineOfTheNamespaceIsWaitedFor) {
 
 TEST_F(LimboTest, EnginesOfOtherNamespacesAreNotWaitedFor) {
   Begin(2, 9);
-  limbo_.Add(FrameIndex{0}, NamespaceId{0}, ClientId{});
-  limbo_.Add(FrameIndex{1}, NamespaceId{1}, ClientId{});
+  limbo_.Add(FrameIndex{0}, {.name_space = NamespaceId{0}});
+  limbo_.Add(FrameIndex{1}, {.name_space = NamespaceId{1}});
   limbo_.Stamp(users_, Instant{1});
   EXPECT_EQ(Release(), Frames{0});
   EXPECT_EQ(limbo_.count(), 1u);
@@ -85,7 +85,7 @@ TEST_F(LimboTest, EnginesOfOtherNamespacesAreNotWaitedFor) {
 
 TEST_F(LimboTest, AGoneEngineIsNotWaitedForNorTheNextInItsSlot) {
   Begin(0, 9);
-  limbo_.Add(FrameIndex{0}, NamespaceId{0}, ClientId{});
+  limbo_.Add(FrameIndex{0}, {.name_space = NamespaceId{0}});
   limbo_.Stamp(users_, Instant{1});
   limbo_.Forget(ClientId{0});
   users_[0] = {true, NamespaceId{0}, {}};
@@ -94,20 +94,39 @@ TEST_F(LimboTest, AGoneEngineIsNotWaitedForNorTheNextInItsSlot) {
 
 TEST_F(LimboTest, WhatStaysLongIsNotCountedOn) {
   Begin(0, 9);
-  limbo_.Add(FrameIndex{0}, NamespaceId{0}, ClientId{});
+  limbo_.Add(FrameIndex{0}, {.name_space = NamespaceId{0}});
   EXPECT_EQ(limbo_.coming(Instant{1}), 1u);
   limbo_.Stamp(users_, Instant{1});
-  limbo_.Add(FrameIndex{1}, NamespaceId{0}, ClientId{});
+  limbo_.Add(FrameIndex{1}, {.name_space = NamespaceId{0}});
   EXPECT_EQ(limbo_.coming(Instant{1'000}), 2u);
   EXPECT_EQ(limbo_.coming(Instant{1'000'000'000}), 1u);
   EXPECT_EQ(limbo_.count(), 2u);
+}
+
+TEST_F(LimboTest, AFrameThatIsTakenBackLeavesTheOthersWhereTheyAre) {
+  Begin(0, 5);
+  for (uint32_t frame = 0; frame < 4; ++frame) {
+    limbo_.Add(FrameIndex{frame}, {.page = PageIndex{10 + frame}, .name_space = NamespaceId{0}});
+  }
+  limbo_.Remove(FrameIndex{1});  // Not stamped yet.
+  limbo_.Stamp(users_, Instant{1});
+  EXPECT_TRUE(limbo_.Holds(FrameIndex{3}, PageIndex{13}, 0, NamespaceId{0}));
+  EXPECT_FALSE(limbo_.Holds(FrameIndex{3}, PageIndex{12}, 0, NamespaceId{0}));
+  EXPECT_FALSE(limbo_.Holds(FrameIndex{3}, PageIndex{13}, 1, NamespaceId{0}));
+  EXPECT_FALSE(limbo_.Holds(FrameIndex{3}, PageIndex{13}, 0, NamespaceId{1}));
+  EXPECT_FALSE(limbo_.Holds(FrameIndex{1}, PageIndex{11}, 0, NamespaceId{0}));
+  limbo_.Remove(FrameIndex{3});
+  EXPECT_EQ(limbo_.count(), 2u);
+  End(0, 5);
+  EXPECT_EQ(Release(), (Frames{0, 2}));
+  EXPECT_EQ(limbo_.count(), 0u);
 }
 
 TEST_F(LimboTest, MoreBatchesThanThereIsRoomForOnlyWaitLonger) {
   Limbo limbo(500, kClients);
   for (uint32_t i = 0; i < 500; ++i) {
     Begin(0, i + 1);
-    limbo.Add(FrameIndex{i}, NamespaceId{0}, ClientId{});
+    limbo.Add(FrameIndex{i}, {.name_space = NamespaceId{0}});
     limbo.Stamp(users_, Instant{1});
   }
   uint32_t freed = 0;
