@@ -72,6 +72,7 @@ void World::CheckRoom(const RoomRefusal& refusal) const {
   const uint64_t memory = hbm + host;
   std::set<uint32_t> live;
   std::set<uint32_t> open;  // These cannot go to NVMe.
+  size_t sequences = 0;
   for (const auto& engine : engines_) {
     if (engine->haunts()) return;         // It keeps frames from everybody.
     if (!engine->outbox_empty()) return;  // A close may be on its way.
@@ -79,6 +80,7 @@ void World::CheckRoom(const RoomRefusal& refusal) const {
     // With quotas, what another namespace has open may be kept from going down by its own maximum.
     const bool other = engine->name_space() != refusal.name_space;
     if (!limits_.quotas.empty() && other && !engine->sequences().empty()) return;
+    sequences += engine->sequences().size();
     for (const auto& [id, sequence] : engine->sequences()) {
       const uint64_t full = sequence.accepted_tokens / limits_.page_tokens;
       for (uint64_t i = 0; i < sequence.blocks.size(); ++i) {
@@ -87,6 +89,8 @@ void World::CheckRoom(const RoomRefusal& refusal) const {
       }
     }
   }
+  // A close that nobody waits for may wait for the older steps of its lane.
+  if (core_->sequences_open() > sequences) return;
   const uint64_t runs = FramesFor(refusal.name_space, Tier::kNvme) / groups;
   const uint64_t runs_kept = limits_.durable_blocks_max + 2;
   const uint64_t blocks_nvme = runs > runs_kept ? runs - runs_kept : 0;
