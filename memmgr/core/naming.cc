@@ -64,6 +64,11 @@ void NameBlocks(CoreState& s, const Command& command, const NameCommand& body) {
     sequence.accepted_tokens = end_tokens;
     SealAccepted(s, sequence, first);
   }
+  if (sequence.cut_blocks < body.block_first + body.keys.size()) {
+    s.Answer(command.client, command.request, absl::StatusCode::kFailedPrecondition,
+             "a block of the sequence was lost; recompute it");
+    return;
+  }
   if (!AllSealed(s, sequence, body)) {
     s.Answer(command.client, command.request, absl::StatusCode::kFailedPrecondition,
              "only full blocks whose step has ended, and which are no draft, can be named");
