@@ -22,8 +22,9 @@
 namespace kvpager {
 namespace {
 
-constexpr uint32_t kWindowPages = 1024;  // How far ahead of the first missing page copies start.
-constexpr uint32_t kFailuresMax = 64;    // Copies that fail for one step before it is given up.
+constexpr uint32_t kWindowPages = 1024;     // How far ahead of the first missing page copies start.
+constexpr uint32_t kFailuresMax = 64;       // Copies that fail for one step before it is given up.
+constexpr uint32_t kFartherTriesMax = 256;  // For room from further away, without a page gained.
 
 constexpr uint64_t kTouchIntervalNs = 100'000'000;
 constexpr uint32_t kTouchAlwaysBlocks = 1024;
@@ -85,6 +86,7 @@ bool StartNext(CoreState& s) {
     return true;
   }
   step.phase = StepPhase::kCollecting;
+  step.farther_tries = 0;
   step.claimed = false;
   step.claim_cursor = StepPages::Start(step);
   step.cursor = step.claim_cursor;
@@ -382,9 +384,23 @@ bool FetchThroughReserve(CoreState& s, Step& step) {
 
 }  // namespace
 
+namespace {
+
+// What one try moves down in vain may come back by itself, and would be moved again for ever.
+bool TriedInVain(Step& step) {
+  if (step.missing != step.farther_missing) {
+    step.farther_missing = step.missing;
+    step.farther_tries = 0;
+  }
+  return ++step.farther_tries > kFartherTriesMax;
+}
+
+}  // namespace
+
 bool TryFarther(CoreState& s, uint32_t slot) {
   if (RevokeCredits(s, s.limits.credits_max)) return true;
   Step& step = s.steps.step(slot);
+  if (TriedInVain(step)) return false;
   const NamespaceId owner = s.client(step.client).name_space;
   const uint32_t in_flight = s.operations.in_flight_total();
   const uint32_t limbo = s.blocks.limbo().count();

@@ -77,6 +77,8 @@ struct Step {
   bool passed_over = false;       // Tried once without collecting; now it waits its turn.
   bool wants_room = false;        // The last try found no frame.
   bool host_page_waits = false;   // ... in HBM, for a page that is in host memory (R2).
+  uint32_t farther_tries = 0;     // For room from further away (collector.h) ...
+  uint32_t farther_missing = 0;   // ... while so many pages were missing.
   bool waited_for_room = false;
   bool short_of_host = false;  // The last try found no frame in host memory ...
   bool short_of_hbm = false;   // ... or none in HBM.
