@@ -173,6 +173,10 @@ absl::Status Client::WaitStep(Step* step, uint64_t timeout_us) {
     }
     KVP_RETURN_IF_ERROR(taken);
   }
+  return OutcomeOf(step);
+}
+
+absl::Status Client::OutcomeOf(const Step* step) {
   KVP_RETURN_IF_ERROR(NotRevoked());
   if (step->state() == StepState::kFailed) return step->failure();
   return step->dropped_why();
@@ -231,6 +235,7 @@ absl::Status Client::EndStep(Step* step, KeepOrDiscard keep_or_discard) {
   const uint32_t lane = step->ticket().lane;
   if (!lanes_.is_oldest(step)) {
     step->ended_early = true;
+    AbandonWaits(step);
     return absl::FailedPreconditionError(absl::StrCat(
         "step ", step->ticket().number, " of lane ", lane,
         " was ended before an older step of its lane; it is discarded when its turn comes"));
@@ -256,14 +261,16 @@ void Client::Finish() {
       EndNow(oldest, KeepOrDiscard::kDiscard).IgnoreError();
     }
   }
+  AbandonAll();
   const Deadline deadline = Deadline::AfterUs(timeout_us_);
-  while (exchange_.unanswered_count() > 0 && TakeInOne(deadline).ok()) {
+  while (exchange_.is_anything_wanted() && TakeInOne(deadline).ok()) {
   }
 }
 
 absl::Status Client::EndNow(Step* step, KeepOrDiscard keep_or_discard) {
   absl::Status result;
   if (step->state() == StepState::kPending) {
+    AbandonWaits(step);
     result = CancelPending(step);
     if (result.ok() && keep_or_discard == KeepOrDiscard::kKeep) {
       result = absl::FailedPreconditionError(
@@ -284,6 +291,11 @@ absl::Status Client::EndNow(Step* step, KeepOrDiscard keep_or_discard) {
   }
   Remove(step);
   return result;
+}
+
+void Client::AbandonWaits(Step* step) {
+  CompleteWaits(step,
+                dead_.ok() ? absl::AbortedError("the step was ended before it was ready") : dead_);
 }
 
 absl::Status Client::CancelPending(Step* step) {
@@ -328,6 +340,7 @@ absl::Status Client::EndReady(Step* step, KeepOrDiscard keep_or_discard) {
 }
 
 void Client::Remove(Step* step) {
+  AbandonWaits(step);
   for (const StepEntry& entry : step->entries()) {
     Sequence::OpenSteps& open = entry.sequence->open_steps();
     open.erase(std::remove(open.begin(), open.end(), step), open.end());
