@@ -60,13 +60,13 @@ absl::Status Client::Submit(absl::Span<const OperationRequest> requests, size_t*
 absl::Status Client::Drain(size_t max, std::vector<Completion>& completions) {
   link_->Hush();
   Alive().IgnoreError();  // What it found is in dead_.
-  const uint64_t now_ns = MonotonicNs();
-  while (operations_.deadline_ns_earliest() <= now_ns) Expire(operations_.FindEarliest());
   if (dead_.ok() && operations_.has_open()) {
     const absl::Status turning = link_->CheckTurning(operations_.started_ns_earliest());
     if (!turning.ok()) Die(turning).IgnoreError();
   }
   if (!dead_.ok()) operations_.CompleteAll(dead_);
+  const uint64_t now_ns = MonotonicNs();
+  while (operations_.deadline_ns_earliest() <= now_ns) Expire(operations_.FindEarliest());
   while (operations_.has_completed() && completions.size() < max) {
     completions.push_back(operations_.TakeCompleted());
   }

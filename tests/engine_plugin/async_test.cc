@@ -321,6 +321,7 @@ TEST_F(AsyncTest, ATimeoutWakesThePollAndALateSequenceIsClosedAgain) {
     EXPECT_EQ(done.completion.seq, 0u);
   }
   EXPECT_THAT(late[1].error, HasSubstr("Open"));
+  ExpectQuiet();  // The patient one's deadline is far.
   EXPECT_EQ(kvp_step_end(step, KVP_STEP_KEEP), KVP_OK) << Error();
   daemon_.Release();
   EXPECT_EQ(CollectOne().completion.user_data, 3u);
@@ -348,6 +349,7 @@ TEST_F(AsyncTest, TheClientsTimeoutHoldsWhereARequestHasNone) {
   daemon_.Hold(MessageType::kOpen);
   Submit({OpenRequest(1, {})});
   EXPECT_EQ(CollectOne().completion.status, KVP_DEADLINE_EXCEEDED);
+  ExpectQuiet();
 }
 
 // ---- Beside blocking calls ----
