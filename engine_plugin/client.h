@@ -3,8 +3,9 @@
 // The C ABI of kvpager.h in C++, with absl::Status. kvpager.h says what each call means; here is
 // how it is done.
 //
-//   waited   open, fork, resume, evict, durable name, compact: send, then take in answers until
-//            theirs has come or the time is over.
+//   waited   open, fork, resume, evict, durable name: an operation (operation.h) that is started,
+//            and answers taken in until it is complete or its time is over. What was submitted is
+//            the same, without the wait. Compact runs a step.
 //   posted   truncate, name, suspend, close, prefetch, step end: send and go on. What the daemon
 //            answers is taken in by later calls; an error is reported by the next call on that
 //            sequence (of a prefetch: by the next prefetch).
@@ -25,6 +26,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -35,6 +37,7 @@
 #include "engine_plugin/digest.h"
 #include "engine_plugin/exchange.h"
 #include "engine_plugin/link.h"
+#include "engine_plugin/operation.h"
 #include "engine_plugin/sequence.h"
 #include "engine_plugin/step.h"
 #include "ipc/credit_word.h"
@@ -45,6 +48,7 @@
 namespace kvpager::engine {
 
 inline constexpr size_t kStepsOpenMax = 128;  // So that their begins leave room for other requests.
+inline constexpr size_t kSubmittedMax = 1024;  // And not drained.
 
 struct ClientOptions {
   std::string socket_path;  // Empty: ClientSocketPath().
@@ -58,11 +62,6 @@ struct ClientOptions {
   bool message_free = true;  // Steps on resident pages send nothing.
   Transport transport = Transport::kAutomatic;
   uint32_t spin_us = 0;  // With the ring.
-};
-
-struct Reuse {
-  uint64_t tokens = 0;
-  std::array<uint32_t, kTierCount> hit_blocks{};
 };
 
 struct NameOptions {
@@ -114,9 +113,21 @@ class Client {
   absl::StatusOr<StepTimes> TimesOfStep(const Step* step);
   absl::Status EndStep(Step* step, KeepOrDiscard keep_or_discard);
 
+  // ---- Without waiting (client_operations.cc) ----
+  // Starts requests in their order; `accepted` says how many. What fails later than that, and
+  // everything that succeeds, is told by Drain. kResourceExhausted: the rest is for later.
+  absl::Status Submit(absl::Span<const OperationRequest> requests, size_t* accepted);
+  // Takes in what has come, and appends what is complete, up to `max` in all. Once nothing is left
+  // of a dead client, what it died of.
+  absl::Status Drain(size_t max, std::vector<Completion>& completions);
+  // Readable when Drain may have something to do. The client closes it.
+  absl::StatusOr<int> EventFd();
+
  private:
   // Rows at and after this token are rewritten in place; none: all ones.
   static constexpr uint64_t kNoRewrite = ~uint64_t{0};
+  // Handles of forks that the daemon has not answered; far from any id of the daemon.
+  static constexpr uint64_t kForkHandles = uint64_t{1} << 63;
 
   Client(std::unique_ptr<Link> link, const ClientOptions& options)
       : geometry_(options.geometry),
@@ -132,7 +143,7 @@ class Client {
   absl::Status NotRevoked();                         // One load; else the client is dead.
   absl::Status TakeInOne(const Deadline& deadline);  // kDeadlineExceeded: nothing came.
   absl::Status WaitForRoom(const Deadline& deadline);
-  // Takes in answers until that of `request` has come, and returns it.
+  // Takes in answers until that of `request`, a StepCancel, has come, and returns it.
   absl::StatusOr<Answer> Await(uint64_t request, const Deadline& deadline);
   absl::Status Dispatch(Arrival arrival);
   absl::Status ApplyUpdates(const Arrival& arrival);
@@ -152,23 +163,48 @@ class Client {
                 const absl::Status& why);
   void RollBackForks(const Sequence* parent, uint64_t tokens);
 
+  // ---- Operations (client_operations.cc) ----
+  // Runs one to its end.
+  absl::StatusOr<Completion> Call(const OperationRequest& request);
+  Deadline DeadlineOf(const OperationRequest& request) const;
+  void Start(Operation* operation);
+  absl::Status StartOpen(Operation* operation);
+  void StartWait(Operation* operation);
+  absl::Status StartOnSequence(Operation* operation);
+  absl::Status StartFork(Operation* operation, Sequence* parent);
+  absl::Status StartName(Operation* operation, Sequence* sequence);
+  static Pending PendingOf(const Operation& operation);
+  static absl::Status Track(Operation* operation, const absl::StatusOr<uint64_t>& request);
+  void StartUnresolved();
+  void Advance(const Arrival& arrival);
+  void AdvanceOpen(Operation* operation, const Answer& answer);
+  void Complete(Operation* operation, const absl::Status& status);
+  void CompleteWaits(Step* step, const absl::Status& status);
+  void AbandonWaits(Step* step);
+  void Expire(Operation* operation);
+  void AbandonAll();
+  void DropChild(const Operation& operation);
+  void CloseUnseen(uint64_t handle);
+
   // ---- Requests (client_requests.cc) ----
   enum class Accept { kNo, kYes };
   absl::Status PostTruncate(Sequence* sequence, uint64_t tokens, Ticket ticket, Accept accept);
   absl::Status PostClose(uint64_t id);
   absl::StatusOr<uint64_t> SendOpen(absl::Span<const Digest> keys, const Pending& pending);
-  absl::StatusOr<uint64_t> SendExtend(uint64_t id, absl::Span<const Digest> keys);
+  absl::StatusOr<uint64_t> SendExtend(uint64_t id, absl::Span<const Digest> keys,
+                                      const Pending& pending);
   absl::StatusOr<uint64_t> SendFork(uint64_t parent, Ticket after, const Pending& pending);
   absl::Status SendSuspend(const Sequence* sequence);
   // What steps without a message have appended since the daemon was told, and up to where the rows
   // are there.
   absl::Status SendAppended(Sequence* sequence, uint64_t written_tokens);
-  absl::StatusOr<uint64_t> SendResume(uint64_t id);
-  absl::StatusOr<uint64_t> SendEvict(uint64_t id, Tier tier);
+  absl::StatusOr<uint64_t> SendResume(uint64_t id, const Pending& pending);
+  absl::StatusOr<uint64_t> SendEvict(uint64_t id, Tier tier, const Pending& pending);
   absl::StatusOr<uint64_t> SendStepCancel(Ticket cancelled);
   absl::Status PostStepEnd(Ticket ticket);
-  absl::StatusOr<uint64_t> SendName(Sequence* sequence, uint32_t block_first,
-                                    absl::Span<const Digest> keys, bool durable);
+  enum class NameHow { kAtOnce, kDurably };
+  absl::StatusOr<uint64_t> SendName(const Sequence* sequence, uint32_t block_first,
+                                    absl::Span<const Digest> keys, NameHow how, Pending pending);
   absl::StatusOr<uint64_t> SendStepBegin(Step* step, uint64_t rewrite_from_tokens);
   absl::StatusOr<uint64_t> SendPrefetch(uint64_t id, absl::Span<const Digest> keys,
                                         const PrefetchOptions& options);
@@ -179,8 +215,13 @@ class Client {
   absl::StatusOr<Sequence*> UsableAsKnown(uint64_t handle);  // Without a look at what has come.
   // Waits until a fork that was posted has its id.
   absl::Status Resolve(Sequence* sequence, const Deadline& deadline);
-  absl::StatusOr<Answer> ExtendWhileHit(uint64_t handle, absl::Span<const Digest> keys,
-                                        Answer answer, const Deadline& deadline);
+  absl::Status CheckMayResolve(const Sequence& sequence) const;
+  absl::Status NameDurably(uint64_t sequence, absl::Span<const Digest> keys,
+                           const NameOptions& options);
+  absl::Status PostName(const Sequence* sequence, const HeldName& name);
+  uint64_t BlocksEndTokens(uint32_t block_first, size_t count) const;
+  absl::Status CheckFullBlocks(const Sequence& sequence, uint32_t block_first, size_t count) const;
+  static absl::Status InStep(std::string_view what);
   Sequence* FindById(uint64_t id) const;
   Sequence* FindByHandle(uint64_t handle) const;
 
@@ -194,6 +235,7 @@ class Client {
   absl::StatusOr<Step*> BeginChecked(uint32_t lane, StepResidency residency,
                                      std::unique_ptr<Step> step, uint64_t rewrite_from_tokens);
   absl::Status EndNow(Step* step, KeepOrDiscard keep_or_discard);
+  absl::Status OutcomeOf(const Step* step);  // Of one that is not pending.
   absl::Status CancelPending(Step* step);
   absl::Status EndReady(Step* step, KeepOrDiscard keep_or_discard);
   absl::Status SendHeldNames(Sequence* sequence, Ticket ended);
@@ -250,6 +292,8 @@ class Client {
   std::unordered_map<uint64_t, std::unique_ptr<Sequence>> sequences_;  // By handle.
   std::unordered_map<uint64_t, Sequence*> sequences_by_id_;
   std::unordered_map<uint64_t, Answer> awaited_;  // Answers that Await has yet to fetch.
+  Operations operations_;
+  std::vector<uint64_t> unresolved_;  // Of them, those on a fork that has no id yet.
   uint64_t fork_handle_newest_ = 0;
   Lanes lanes_;
   std::vector<std::unique_ptr<Step>> spare_steps_;

@@ -45,6 +45,7 @@ bool Contains(const Step* step, const Sequence* sequence) {
 absl::Status Client::Die(absl::Status why) {
   if (dead_.ok()) dead_ = std::move(why);
   ++silent_changes_;  // No step ends as if nothing had happened.
+  if (link_->wakeup() != nullptr) link_->wakeup()->Set();
   return dead_;
 }
 
@@ -132,10 +133,13 @@ absl::Status Client::Dispatch(Arrival arrival) {
   }
   if (type == MessageType::kStepBegin) {
     KVP_RETURN_IF_ERROR(HandleStepAnswer(arrival));
-  } else if (arrival.request != 0 && !answer.status.ok() && !arrival.pending.awaited) {
+  } else if (arrival.request != 0 && !answer.status.ok() && !arrival.pending.awaited &&
+             arrival.pending.operation == 0) {
     HandlePostedError(arrival);
     KVP_RETURN_IF_ERROR(dead_);
   }
+  if (arrival.pending.operation != 0) Advance(arrival);
+  if (type == MessageType::kFork) StartUnresolved();
   if (arrival.pending.awaited) awaited_.emplace(arrival.request, std::move(arrival.answer));
   return absl::OkStatus();
 }
@@ -200,7 +204,11 @@ absl::Status Client::HandleStepAnswer(const Arrival& arrival) {
   Step* step = arrival.pending.step;
   KVP_CHECK(step != nullptr);
   const Answer& answer = arrival.answer;
-  if (!answer.status.ok()) return FailStep(step, answer.status);
+  if (!answer.status.ok()) {
+    KVP_RETURN_IF_ERROR(FailStep(step, answer.status));
+    CompleteWaits(step, OutcomeOf(step));
+    return absl::OkStatus();
+  }
   if (answer.ticket != step->ticket()) {
     return Die(absl::UnavailableError(
         absl::StrCat("the daemon answered for step ", answer.ticket.number, " of lane ",
@@ -216,6 +224,7 @@ absl::Status Client::HandleStepAnswer(const Arrival& arrival) {
                        entry.end_tokens(), " tokens; close this client and open a new one")));
     }
   }
+  CompleteWaits(step, OutcomeOf(step));
   return absl::OkStatus();
 }
 

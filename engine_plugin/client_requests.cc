@@ -34,9 +34,8 @@ absl::StatusOr<uint64_t> Client::SendOpen(absl::Span<const Digest> keys, const P
   return exchange_.Queue(wire::CreateOpenRequest(builder, wire_keys), pending);
 }
 
-absl::StatusOr<uint64_t> Client::SendExtend(uint64_t id, absl::Span<const Digest> keys) {
-  Pending pending;
-  pending.awaited = true;
+absl::StatusOr<uint64_t> Client::SendExtend(uint64_t id, absl::Span<const Digest> keys,
+                                            const Pending& pending) {
   auto& builder = exchange_.builder();
   const auto wire_keys = builder.CreateVectorOfStructs(ToWireKeys(keys));
   return exchange_.Queue(wire::CreateExtendRequest(builder, id, wire_keys), pending);
@@ -75,16 +74,12 @@ absl::Status Client::SendAppended(Sequence* sequence, uint64_t written_tokens) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<uint64_t> Client::SendResume(uint64_t id) {
-  Pending pending;
-  pending.awaited = true;
+absl::StatusOr<uint64_t> Client::SendResume(uint64_t id, const Pending& pending) {
   auto& builder = exchange_.builder();
   return exchange_.Queue(wire::CreateResumeRequest(builder, id), pending);
 }
 
-absl::StatusOr<uint64_t> Client::SendEvict(uint64_t id, Tier tier) {
-  Pending pending;
-  pending.awaited = true;
+absl::StatusOr<uint64_t> Client::SendEvict(uint64_t id, Tier tier, const Pending& pending) {
   auto& builder = exchange_.builder();
   return exchange_.Queue(wire::CreateEvictRequest(builder, id, static_cast<uint32_t>(tier)),
                          pending);
@@ -133,17 +128,16 @@ absl::Status Client::PostStepEnd(Ticket ended) {
   return exchange_.Queue(wire::CreateStepEndRequest(builder, &ticket), pending).status();
 }
 
-absl::StatusOr<uint64_t> Client::SendName(Sequence* sequence, uint32_t block_first,
-                                          absl::Span<const Digest> keys, bool durable) {
-  Pending pending;
+absl::StatusOr<uint64_t> Client::SendName(const Sequence* sequence, uint32_t block_first,
+                                          absl::Span<const Digest> keys, NameHow how,
+                                          Pending pending) {
   pending.sequence = sequence->handle();
-  pending.awaited = durable;
   const wire::Ticket ticket = ToWire(Ticket{});  // No open step writes these blocks: see Name.
   auto& builder = exchange_.builder();
   const auto wire_keys = builder.CreateVectorOfStructs(ToWireKeys(keys));
-  return exchange_.Queue(
-      wire::CreateNameRequest(builder, sequence->id(), block_first, wire_keys, durable, &ticket),
-      pending);
+  return exchange_.Queue(wire::CreateNameRequest(builder, sequence->id(), block_first, wire_keys,
+                                                 how == NameHow::kDurably, &ticket),
+                         pending);
 }
 
 absl::StatusOr<uint64_t> Client::SendStepBegin(Step* step, uint64_t rewrite_from_tokens) {

@@ -87,10 +87,19 @@ absl::StatusOr<std::unique_ptr<Step>> Client::CheckEntries(
 }
 
 std::unique_ptr<Step> Client::SpareStep() {
-  if (spare_steps_.size() < kSpareStepsMax) return std::make_unique<Step>();
-  std::unique_ptr<Step> step =
-      std::move(spare_steps_.front());  // The one that was of use longest ago.
-  spare_steps_.erase(spare_steps_.begin());
+  // A batch that can never be repeated would only keep its lists of frames.
+  auto spare = spare_steps_.end();
+  for (auto at = spare_steps_.begin(); at != spare_steps_.end(); ++at) {
+    if (is_undisturbed(at->get())) continue;
+    (*at)->Clear();
+    spare = at;
+  }
+  if (spare == spare_steps_.end()) {
+    if (spare_steps_.size() < kSpareStepsMax) return std::make_unique<Step>();
+    spare = spare_steps_.begin();  // The one that was of use longest ago.
+  }
+  std::unique_ptr<Step> step = std::move(*spare);
+  spare_steps_.erase(spare);
   step->Clear();
   return step;
 }
@@ -173,6 +182,10 @@ absl::Status Client::WaitStep(Step* step, uint64_t timeout_us) {
     }
     KVP_RETURN_IF_ERROR(taken);
   }
+  return OutcomeOf(step);
+}
+
+absl::Status Client::OutcomeOf(const Step* step) {
   KVP_RETURN_IF_ERROR(NotRevoked());
   if (step->state() == StepState::kFailed) return step->failure();
   return step->dropped_why();
@@ -231,6 +244,7 @@ absl::Status Client::EndStep(Step* step, KeepOrDiscard keep_or_discard) {
   const uint32_t lane = step->ticket().lane;
   if (!lanes_.is_oldest(step)) {
     step->ended_early = true;
+    AbandonWaits(step);
     return absl::FailedPreconditionError(absl::StrCat(
         "step ", step->ticket().number, " of lane ", lane,
         " was ended before an older step of its lane; it is discarded when its turn comes"));
@@ -256,14 +270,16 @@ void Client::Finish() {
       EndNow(oldest, KeepOrDiscard::kDiscard).IgnoreError();
     }
   }
+  AbandonAll();
   const Deadline deadline = Deadline::AfterUs(timeout_us_);
-  while (exchange_.unanswered_count() > 0 && TakeInOne(deadline).ok()) {
+  while (exchange_.is_anything_wanted() && TakeInOne(deadline).ok()) {
   }
 }
 
 absl::Status Client::EndNow(Step* step, KeepOrDiscard keep_or_discard) {
   absl::Status result;
   if (step->state() == StepState::kPending) {
+    AbandonWaits(step);
     result = CancelPending(step);
     if (result.ok() && keep_or_discard == KeepOrDiscard::kKeep) {
       result = absl::FailedPreconditionError(
@@ -284,6 +300,11 @@ absl::Status Client::EndNow(Step* step, KeepOrDiscard keep_or_discard) {
   }
   Remove(step);
   return result;
+}
+
+void Client::AbandonWaits(Step* step) {
+  CompleteWaits(step,
+                dead_.ok() ? absl::AbortedError("the step was ended before it was ready") : dead_);
 }
 
 absl::Status Client::CancelPending(Step* step) {
@@ -329,6 +350,7 @@ absl::Status Client::EndReady(Step* step, KeepOrDiscard keep_or_discard) {
 }
 
 void Client::Remove(Step* step) {
+  AbandonWaits(step);
   for (const StepEntry& entry : step->entries()) {
     Sequence::OpenSteps& open = entry.sequence->open_steps();
     open.erase(std::remove(open.begin(), open.end(), step), open.end());

@@ -95,6 +95,7 @@ absl::StatusOr<std::optional<Arrival>> Exchange::Next(const Deadline& deadline) 
   KVP_RETURN_IF_ERROR(received);
   ++activity_;
   KVP_ASSIGN_OR_RETURN(Arrival arrival, Decode());
+  Flush().IgnoreError();  // What has come counts; the next flush fails again.
   return std::optional<Arrival>(std::move(arrival));
 }
 
@@ -122,6 +123,11 @@ absl::StatusOr<Arrival> Exchange::Decode() {
   arrival.pending = found->second;
   pending_.erase(found);
   return arrival;
+}
+
+bool Exchange::is_anything_wanted() const {
+  return std::any_of(pending_.begin(), pending_.end(),
+                     [](const auto& pending) { return !pending.second.abandoned; });
 }
 
 Pending* Exchange::Find(uint64_t request) {

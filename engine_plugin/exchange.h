@@ -63,6 +63,7 @@ struct Pending {
   bool urgent = false;
   bool unanswered = false;  // No answer is wanted: none comes, whatever happens.
   bool awaited = false;     // Somebody fetches the answer.
+  uint64_t operation = 0;   // Which the answer is for; 0: none.
   bool abandoned = false;   // Whoever waited for it gave up.
   bool sent = false;        // It has left the outbox.
 };
@@ -99,11 +100,14 @@ class Exchange {
   // Sends what may be sent now; never waits.
   absl::Status Flush();
 
-  // The next answer or notice; nullopt if none came before the deadline. Flushes first.
+  // The next answer or notice; nullopt if none came before the deadline. Flushes before, and again
+  // after an answer, which may have made room.
   absl::StatusOr<std::optional<Arrival>> Next(const Deadline& deadline);
 
   Pending* Find(uint64_t request);
   size_t unanswered_count() const { return pending_.size(); }
+  // Some answer is to come that somebody may want to hear.
+  bool is_anything_wanted() const;
   size_t unsent_count() const { return outbox_.size(); }
   // Requests queued and messages taken in so far.
   uint64_t activity() const { return activity_; }

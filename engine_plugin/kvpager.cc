@@ -1,7 +1,7 @@
 // engine_plugin/kvpager.cc
 //
-// The C ABI: each function checks its arguments, calls the client and maps the status. The only
-// place where C types and C++ types meet.
+// The C ABI: each function checks its arguments, calls the client and maps the status. Here, in
+// kvpager_async.cc and in abi.cc, and nowhere else, C types and C++ types meet.
 
 #include "engine_plugin/kvpager.h"
 
@@ -9,7 +9,6 @@
 
 #include <cstddef>
 #include <cstdlib>
-#include <deque>
 #include <memory>
 #include <string>
 #include <utility>
@@ -17,114 +16,23 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
+#include "engine_plugin/abi.h"
 #include "engine_plugin/client.h"
 #include "engine_plugin/pool_layout.h"
 #include "memmgr/base/geometry.h"
 #include "memmgr/base/status_macros.h"
 
 namespace engine = kvpager::engine;
-
-struct kvp_step {
-  kvp_client* client = nullptr;
-  engine::Step* step = nullptr;
-};
-
-struct kvp_client {
-  std::unique_ptr<engine::Client> client;
-  std::deque<kvp_step> steps;  // Every handle there has been at once; they are used again.
-  std::vector<kvp_step*> spare_steps;
-  std::vector<engine::StepEntryRequest> entries;  // Of the step that is being begun.
-  std::string error;
-};
+using kvpager::engine::CheckKeys;
+using kvpager::engine::CheckRead;
+using kvpager::engine::CheckTier;
+using kvpager::engine::CheckWritten;
+using kvpager::engine::Fail;
+using kvpager::engine::Finish;
+using kvpager::engine::Invalid;
+using kvpager::engine::LastError;
 
 namespace {
-
-// Of calls that have no client to keep it.
-std::string& LastError() {
-  thread_local std::string text;
-  return text;
-}
-
-kvp_status ToCode(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kOk:
-      return KVP_OK;
-    case absl::StatusCode::kInvalidArgument:
-      return KVP_INVALID_ARGUMENT;
-    case absl::StatusCode::kDeadlineExceeded:
-      return KVP_DEADLINE_EXCEEDED;
-    case absl::StatusCode::kNotFound:
-      return KVP_NOT_FOUND;
-    case absl::StatusCode::kPermissionDenied:
-      return KVP_PERMISSION_DENIED;
-    case absl::StatusCode::kResourceExhausted:
-      return KVP_RESOURCE_EXHAUSTED;
-    case absl::StatusCode::kFailedPrecondition:
-      return KVP_FAILED_PRECONDITION;
-    case absl::StatusCode::kAborted:
-      return KVP_ABORTED;
-    case absl::StatusCode::kUnimplemented:
-      return KVP_UNIMPLEMENTED;
-    case absl::StatusCode::kDataLoss:
-      return KVP_DATA_LOSS;
-    default:
-      return KVP_UNAVAILABLE;  // No other code is part of the protocol.
-  }
-}
-
-kvp_status Fail(kvp_client* client, const absl::Status& status) {
-  std::string& text = client != nullptr ? client->error : LastError();
-  text.assign(status.message().data(), status.message().size());
-  return ToCode(status);
-}
-
-kvp_status Finish(kvp_client* client, const absl::Status& status) {
-  return status.ok() ? KVP_OK : Fail(client, status);
-}
-
-kvp_status Invalid(kvp_client* client, std::string text) {
-  return Fail(client, absl::InvalidArgumentError(std::move(text)));
-}
-
-// struct_size of something this library reads: at least what version 1.0 had, and nothing that we
-// would ignore.
-absl::Status CheckRead(const char* what, size_t struct_size, size_t size_first, size_t size_now) {
-  if (struct_size >= size_first && struct_size <= size_now) return absl::OkStatus();
-  if (struct_size > size_now) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        what, ".struct_size is ", struct_size, "; this libkvpager knows ", size_now,
-        " bytes of it: the caller was compiled against a newer kvpager.h, update the library"));
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat(what, ".struct_size is ", struct_size, "; set it to sizeof(", what, ")"));
-}
-
-// struct_size of something this library writes.
-absl::Status CheckWritten(const char* what, size_t struct_size, size_t size_first) {
-  if (struct_size >= size_first) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(what, ".struct_size is ", struct_size, "; set it to sizeof(", what, ")"));
-}
-
-absl::Status CheckKeys(const kvp_block_key* keys, size_t num_keys) {
-  if (keys == nullptr && num_keys > 0) {
-    return absl::InvalidArgumentError(absl::StrCat("keys is NULL, num_keys is ", num_keys));
-  }
-  for (size_t i = 0; i < num_keys; ++i) {
-    bool zero = true;
-    for (const uint8_t byte : keys[i].bytes) zero = zero && byte == 0;
-    if (zero) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("keys[", i, "] is all zero, which means \"no key\"; hash the tokens first"));
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckTier(int32_t tier, int32_t first, int32_t last, const char* allowed) {
-  if (tier >= first && tier <= last) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("tier is ", tier, "; it must be ", allowed));
-}
 
 std::string OrEmpty(const char* text) { return text == nullptr ? std::string() : text; }
 

@@ -57,7 +57,7 @@ extern "C" {
 #endif
 
 #define KVP_ABI_MAJOR 1 /* changes when an old caller would break */
-#define KVP_ABI_MINOR 0 /* changes when something is added */
+#define KVP_ABI_MINOR 1 /* changes when something is added */
 
 typedef int32_t kvp_status;
 enum {
@@ -140,7 +140,8 @@ KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_client_open(const kvp_client_options* o
                                                      kvp_client** client);
 
 /* Detaches: steps still open are ended and discarded, sequences still open are closed; named blocks
- * stay. The caller's kernels must have finished. NULL is allowed. */
+ * stay. What was submitted and not drained is forgotten. The caller's kernels must have finished.
+ * NULL is allowed. */
 KVP_EXPORT void kvp_client_close(kvp_client* client);
 
 /* The text of the last error of `client`. Never NULL; valid until the next call on it. */
@@ -336,6 +337,87 @@ enum { KVP_STEP_KEEP = 0, KVP_STEP_DISCARD = 1 };
  * while it was read: run it again. Discard drops the tokens of later open steps of the same
  * sequences with it. */
 KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_step_end(kvp_step* step, int32_t keep_or_discard);
+
+/* ---- Without waiting ------------------------------------------------------------------------- */
+
+/* For event loops: what would wait for the daemon is submitted; the descriptor of kvp_event_fd
+ * polls readable when there is something to fetch; kvp_drain fetches it. All other calls may be
+ * made in between, also those that wait; what they take in for submissions is kept for kvp_drain.
+ *
+ *     kvp_event_fd(client, &fd);                    once; add fd to the loop, level-triggered
+ *     kvp_submit(client, requests, n, &accepted);   any time
+ *     kvp_drain(client, out, max, &count);          when fd is readable, until count < max
+ *
+ * There is no cancel. A wait for a step ends with kvp_step_end, everything else with its timeout;
+ * what has an effect that is not wanted any more is undone when it completes (close the sequence).
+ * Compaction cannot be submitted: it runs a step of its own, and the steps of its lane that were
+ * begun later could not end before it does. */
+enum {
+  KVP_OP_OPEN = 1,   /* keys: kvp_seq_open */
+  KVP_OP_FORK = 2,   /* seq, the parent: kvp_seq_fork; completes when the child can be used, which
+                        is after the end of a step that appends to the parent */
+  KVP_OP_RESUME = 3, /* seq: kvp_seq_resume */
+  KVP_OP_EVICT = 4,  /* seq, tier: kvp_seq_evict */
+  KVP_OP_NAME = 5,   /* seq, first_block, keys: kvp_seq_name with KVP_NAME_DURABLE */
+  KVP_OP_STEP = 6    /* step: kvp_step_wait */
+};
+
+/* Submitted and not yet drained, at most. */
+enum { KVP_SUBMITTED_MAX = 1024 };
+
+typedef struct kvp_request {
+  uint32_t struct_size; /* the same in all requests of one call */
+  uint32_t op;          /* KVP_OP_*, which says what else is looked at */
+  uint64_t user_data;   /* returned with the completion; any value */
+  uint64_t timeout_us;  /* 0: the client's */
+  kvp_seq seq;
+  kvp_step* step;            /* of this client */
+  const kvp_block_key* keys; /* [num_keys], copied */
+  size_t num_keys;
+  uint32_t first_block;
+  int32_t tier; /* KVP_TIER_* */
+} kvp_request;
+
+/* Starts requests[0 .. *accepted), in this order, and never waits. Each of these completes exactly
+ * once; whatever goes wrong with one, KVP_NOT_FOUND for its sequence for instance, is its
+ * completion's status. One sequence's operations take effect in the order of their calls, submitted
+ * or not. If a request is malformed (KVP_INVALID_ARGUMENT), none is started.
+ * KVP_RESOURCE_EXHAUSTED: the rest, from *accepted on, finds KVP_SUBMITTED_MAX, or too many
+ * requests that the daemon has not answered; drain, then submit the rest. */
+KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_submit(kvp_client* client, const kvp_request* requests,
+                                                size_t num_requests, size_t* accepted);
+
+/* A descriptor that polls readable (level-triggered) whenever kvp_drain may have something to do:
+ * a completion, bytes from the daemon, a timeout, or its end, after which it stays readable. A poll
+ * after a kvp_drain that returned count < max misses nothing that has come since. It may be
+ * readable without need. Always the same one; it belongs to the client, which closes it. Poll it,
+ * do nothing else with it; any thread may. */
+KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_event_fd(kvp_client* client, int* fd);
+
+typedef struct kvp_completion {
+  uint32_t struct_size;
+  uint32_t op; /* KVP_OP_* */
+  uint64_t user_data;
+  /* What the call of the same name would have returned. KVP_DEADLINE_EXCEEDED: nobody waits for it
+   * any more; a sequence that is opened or forked late is closed again, a resume, eviction or name
+   * may still happen, a step stays pending. A wait for a step that was ended is KVP_ABORTED;
+   * operations on a sequence that was closed meanwhile are what the daemon says, KVP_NOT_FOUND for
+   * one. */
+  kvp_status status;
+  uint32_t reuse_tokens;               /* OPEN: as kvp_reuse */
+  uint32_t hit_blocks[KVP_TIER_COUNT]; /* likewise */
+  uint32_t reserved;                   /* zero */
+  kvp_seq seq;                         /* OPEN, FORK: the new sequence, if KVP_OK; else 0 */
+  const char* error; /* for a person, never NULL; valid until the next kvp_drain of the client */
+} kvp_completion;
+
+/* Takes in what has come, never waits, and writes the completions out[0 .. *count), *count <= max,
+ * oldest first: in the order in which they became complete. out[0].struct_size says how large the
+ * caller's elements are, all of them; with max 0, `out` may be NULL. Once the client is dead, what
+ * is outstanding completes with the same status, KVP_UNAVAILABLE for instance, and when all of it
+ * has been fetched, that is what the call returns. */
+KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_drain(kvp_client* client, kvp_completion* out, size_t max,
+                                               size_t* count);
 
 /* ---- Helpers --------------------------------------------------------------------------------- */
 

@@ -71,6 +71,22 @@ class Client {
     return kvp_prefetch_keys(client_, keys.data(), keys.size(), tier, deadline_us, priority);
   }
 
+  KVP_MUST_CHECK kvp_status event_fd(int* fd) const { return kvp_event_fd(client_, fd); }
+  // Fills in struct_size.
+  KVP_MUST_CHECK kvp_status submit(std::vector<kvp_request> requests, size_t* accepted) const {
+    for (kvp_request& request : requests) request.struct_size = sizeof(request);
+    return kvp_submit(client_, requests.data(), requests.size(), accepted);
+  }
+  // Replaces the contents of `completions`: at most `max`.
+  KVP_MUST_CHECK kvp_status drain(size_t max, std::vector<kvp_completion>* completions) const {
+    completions->assign(max, kvp_completion());
+    if (max > 0) completions->front().struct_size = sizeof(kvp_completion);
+    size_t count = 0;
+    const kvp_status status = kvp_drain(client_, completions->data(), max, &count);
+    completions->resize(count);
+    return status;
+  }
+
  private:
   kvp_client* client_;
 };
@@ -107,6 +123,12 @@ class Sequence {
     client_ = parent.client_;
     seq_ = child;
     return KVP_OK;
+  }
+  // Takes over what a completion of KVP_OP_OPEN or KVP_OP_FORK has brought.
+  void adopt(const Client& client, kvp_seq seq) {
+    reset();
+    client_ = client.get();
+    seq_ = seq;
   }
   // Also what the destructor does, for callers that want the status.
   KVP_MUST_CHECK kvp_status close() {

@@ -143,15 +143,57 @@ absl::Status Link::CheckAlive() const {
   return absl::OkStatus();
 }
 
+absl::StatusOr<int> Link::EventFd() {
+  if (wakeup_ == nullptr) {
+    const int fds[] = {ring_.has_value() ? ring_->bell_fd() : zmq_->fd(), channel_.fd()};
+    KVP_ASSIGN_OR_RETURN(wakeup_, Wakeup::Create(fds));
+    Settle();
+  }
+  return wakeup_->fd();
+}
+
+void Link::Hush() {
+  if (wakeup_ == nullptr) return;
+  wakeup_->Clear();
+  if (ring_.has_value()) ring_->Hush();
+}
+
+void Link::Settle() {
+  if (wakeup_ == nullptr) return;
+  using WantsRoom = ZmqClient::WantsRoom;
+  const bool idle = ring_.has_value()
+                        ? ring_->Arm()
+                        : zmq_->is_idle(wants_room_ ? WantsRoom::kYes : WantsRoom::kNo);
+  if (!idle) wakeup_->Set();
+}
+
 absl::Status Link::Send(absl::Span<const uint8_t> bytes) {
-  return Explain(ring_.has_value() ? ring_->Send(bytes) : zmq_->Send(bytes, Deadline::AfterUs(0)));
+  const absl::Status sent =
+      ring_.has_value() ? ring_->Send(bytes) : zmq_->Send(bytes, Deadline::AfterUs(0));
+  wants_room_ = absl::IsDeadlineExceeded(sent);
+  Settle();
+  return Explain(sent);
 }
 
 absl::Status Link::ReceiveOnce(const Deadline& deadline, MessageBytes& bytes) {
   return ring_.has_value() ? ring_->Receive(deadline, bytes) : zmq_->Receive(deadline, bytes);
 }
 
+absl::Status Link::CheckTurning(uint64_t since_ns) const {
+  const uint64_t turned_ns = std::max(since_ns, page_table_.heartbeat_ns());
+  if (MonotonicNs() <= turned_ns + kHeartbeatLostNs) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat("the daemon has not turned its loop for ", kHeartbeatLostNs / 1'000'000'000,
+                   " s: it hangs or is stopped; close this client and open a new one"));
+}
+
 absl::Status Link::Receive(const Deadline& deadline, MessageBytes& bytes) {
+  const absl::Status received = ReceiveBy(deadline, bytes);
+  Settle();
+  return received;
+}
+
+absl::Status Link::ReceiveBy(const Deadline& deadline, MessageBytes& bytes) {
   const uint64_t begin_ns = MonotonicNs();
   while (true) {
     const Deadline slice =
@@ -160,12 +202,7 @@ absl::Status Link::Receive(const Deadline& deadline, MessageBytes& bytes) {
     if (!absl::IsDeadlineExceeded(received)) return Explain(received);
     KVP_RETURN_IF_ERROR(CheckAlive());
     if (deadline.passed()) return received;
-    const uint64_t turned_ns = std::max(begin_ns, page_table_.heartbeat_ns());
-    if (MonotonicNs() > turned_ns + kHeartbeatLostNs) {
-      return absl::UnavailableError(
-          absl::StrCat("the daemon has not turned its loop for ", kHeartbeatLostNs / 1'000'000'000,
-                       " s: it hangs or is stopped; close this client and open a new one"));
-    }
+    KVP_RETURN_IF_ERROR(CheckTurning(begin_ns));
   }
 }
 

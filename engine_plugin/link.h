@@ -25,6 +25,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "engine_plugin/wakeup.h"
 #include "ipc/attach.h"
 #include "ipc/deadline.h"
 #include "ipc/fd_channel.h"
@@ -79,6 +80,17 @@ class Link {
   // kDeadlineExceeded: nothing came in time.
   absl::Status Receive(const Deadline& deadline, MessageBytes& bytes);
 
+  // kUnavailable if the daemon has not turned its loop although we have waited since `since_ns`.
+  absl::Status CheckTurning(uint64_t since_ns) const;
+
+  // For an event loop. The first call makes the descriptor; from then on, whenever no call is in
+  // progress, it is readable if there is something to receive, room for what could not be sent, if
+  // the daemon has hung up, or if wakeup() says so.
+  absl::StatusOr<int> EventFd();
+  Wakeup* wakeup() const { return wakeup_.get(); }  // Null before the first EventFd.
+  // What it was readable for is about to be looked for: receive until nothing comes.
+  void Hush();
+
  private:
   Link(AttachClient channel, PageTableReader page_table)
       : channel_(std::move(channel)), page_table_(std::move(page_table)) {}
@@ -86,6 +98,9 @@ class Link {
   absl::Status Connect(const LinkOptions& options);
   absl::Status ConnectRing(const LinkOptions& options);
   absl::Status ReceiveOnce(const Deadline& deadline, MessageBytes& bytes);
+  absl::Status ReceiveBy(const Deadline& deadline, MessageBytes& bytes);
+  // Makes the descriptor right again after bytes have moved.
+  void Settle();
   static absl::Status Revoked();
   // What `status` is when the daemon did it on purpose.
   absl::Status Explain(absl::Status status) const;
@@ -98,6 +113,8 @@ class Link {
   // One of the two.
   std::optional<RingClient> ring_;
   std::unique_ptr<ZmqClient> zmq_;
+  bool wants_room_ = false;         // The last message found the queue full.
+  std::unique_ptr<Wakeup> wakeup_;  // Watches what is above.
 };
 
 }  // namespace kvpager::engine

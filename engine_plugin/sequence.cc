@@ -1,5 +1,6 @@
 #include "engine_plugin/sequence.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -55,6 +56,17 @@ absl::Status Sequence::ApplyRuns(uint32_t block_position, absl::Span<const Block
   blocks_ = std::move(changed);
   resident_.CutTo(block_position);
   return absl::OkStatus();
+}
+
+uint64_t Sequence::stable_tokens() const {
+  uint64_t stable_tokens = length_tokens_;
+  for (const Step* step : open_steps_) {
+    for (const StepEntry& entry : step->entries()) {
+      if (entry.sequence != this || entry.dropped || entry.request.append_tokens == 0) continue;
+      stable_tokens = std::min(stable_tokens, entry.begin_tokens);
+    }
+  }
+  return stable_tokens;
 }
 
 Ticket Sequence::newest_ticket() const {

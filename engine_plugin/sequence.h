@@ -110,6 +110,8 @@ class Sequence {
   OpenSteps& open_steps() { return open_steps_; }
   const OpenSteps& open_steps() const { return open_steps_; }
   bool in_step() const { return !open_steps_.empty(); }
+  // The tokens that no open step is still writing.
+  uint64_t stable_tokens() const;
 
   // The moment behind every open step of this sequence; number 0 if there is none. A step that
   // failed has passed.

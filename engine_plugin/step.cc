@@ -19,6 +19,7 @@ void Step::Clear() {
   ended = false;
   ended_early = false;
   request = 0;
+  waits.clear();
   entries_.clear();
   frames.clear();
   watches.clear();

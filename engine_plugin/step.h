@@ -137,7 +137,8 @@ class Step {
 
   // The caller ended it before its turn in the lane; it is discarded when the turn comes.
   bool ended_early = false;
-  uint64_t request = 0;  // Of its StepBegin.
+  uint64_t request = 0;         // Of its StepBegin.
+  std::vector<uint64_t> waits;  // Submitted ones that complete when it is ready.
 
   // SPLIT: device and host lists per group, made once, so that each page is in exactly one of them
   // however often they are asked for. RESIDENT: one pair, overwritten by the next view.

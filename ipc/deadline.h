@@ -20,6 +20,7 @@ class Deadline {
   static Deadline AfterUs(uint64_t us);
 
   bool passed() const { return MonotonicNs() >= at_ns_; }
+  uint64_t at_ns() const { return at_ns_; }  // All ones: never.
   uint64_t remaining_ns() const;
   timespec remaining() const;  // For ppoll. Never more than an hour; callers look again.
 

@@ -48,6 +48,7 @@ absl::Status RingClient::Spin(const Deadline& deadline, MessageBytes& bytes, boo
 
 // Sleeps until the bell rings, the daemon hangs up or the deadline passes.
 absl::Status RingClient::Wait(const Deadline& deadline) {
+  armed_ = false;
   if (!port_.Sleep()) return absl::OkStatus();
   pollfd watch[2] = {{.fd = port_.bell_fd(), .events = POLLIN, .revents = 0},
                      {.fd = options_.hangup_fd, .events = POLLIN | POLLRDHUP, .revents = 0}};
@@ -76,6 +77,17 @@ absl::Status RingClient::Receive(const Deadline& deadline, MessageBytes& bytes) 
     if (taken) return absl::OkStatus();
     KVP_RETURN_IF_ERROR(Wait(deadline));
   }
+}
+
+bool RingClient::Arm() {
+  if (armed_ && !port_.has_backlog()) return true;
+  armed_ = port_.Sleep();
+  return armed_;
+}
+
+void RingClient::Hush() {
+  armed_ = false;
+  port_.Silence();  // An other end that has gone is told by Receive.
 }
 
 absl::Status RingClient::Send(absl::Span<const uint8_t> bytes) {

@@ -40,6 +40,14 @@ class RingClient {
   // before kUnavailable is.
   absl::Status Receive(const Deadline& deadline, MessageBytes& bytes);
 
+  // For an event loop, between calls. True: from now on bell_fd() becomes readable when there is
+  // something to receive, or room for what waits to be sent. False: there is already. A Receive
+  // that sleeps undoes it.
+  bool Arm();
+  // What the bell has rung for is about to be looked for; Arm again behind that look.
+  void Hush();
+  int bell_fd() const { return port_.bell_fd(); }
+
  private:
   absl::Status Take(MessageBytes& bytes, bool& taken);
   absl::Status Spin(const Deadline& deadline, MessageBytes& bytes, bool& taken);
@@ -47,6 +55,7 @@ class RingClient {
 
   RingPort port_;
   RingClientOptions options_;
+  bool armed_ = false;  // Whatever has come since has rung, and the bell is still to be heard.
 };
 
 }  // namespace kvpager

@@ -69,11 +69,15 @@ ZmqClient::~ZmqClient() {
   }
 }
 
-bool ZmqClient::has_input() const {
+bool ZmqClient::has_input() const { return !is_idle(WantsRoom::kNo); }
+
+bool ZmqClient::is_idle(WantsRoom wants_room) const {
   int events = 0;
   size_t bytes = sizeof(events);
-  if (zmq_getsockopt(socket_, ZMQ_EVENTS, &events, &bytes) != 0) return true;  // EINTR: look again.
-  return (events & ZMQ_POLLIN) != 0;
+  if (zmq_getsockopt(socket_, ZMQ_EVENTS, &events, &bytes) != 0)
+    return false;  // EINTR: look again.
+  const int wanted = wants_room == WantsRoom::kYes ? ZMQ_POLLIN | ZMQ_POLLOUT : ZMQ_POLLIN;
+  return (events & wanted) == 0;
 }
 
 absl::Status ZmqClient::WaitFor(short events, const Deadline& deadline) {

@@ -39,6 +39,11 @@ class ZmqClient {
   int fd() const { return fd_; }
   bool has_input() const;
 
+  // True: fd() becomes readable when there is something to receive, and, if `wants_room`, when
+  // there is room to send. False: there is already. Holds until the next call.
+  enum class WantsRoom { kNo, kYes };
+  bool is_idle(WantsRoom wants_room) const;
+
   // Queues one message; waits while the queue is full.
   absl::Status Send(absl::Span<const uint8_t> bytes, const Deadline& deadline);
 

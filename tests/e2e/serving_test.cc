@@ -60,6 +60,18 @@ TEST_F(Serving, TheExampleEngineFindsInRoundTwoWhatItNamedInRoundOne) {
   EXPECT_EQ(daemon_->Stop(), 0) << daemon_->Log();
 }
 
+TEST_F(Serving, TheExampleWithAnEventLoopFindsAllThatItNamedAndNeverAWrongRow) {
+  Start();
+  ProcessOptions options;
+  options.command = {KVPAGER_EVENT_LOOP_EXAMPLE_PATH, daemon_->socket_path()};
+  options.output_path = directory_.File("example.out");
+  Process example(options);
+  EXPECT_EQ(example.Wait(60), 0) << example.Output();
+  EXPECT_NE(example.Output().find("round 0: 0 prompt"), std::string::npos) << example.Output();
+  EXPECT_NE(example.Output().find("round 1: 288 prompt"), std::string::npos) << example.Output();
+  EXPECT_EQ(daemon_->Stop(), 0) << daemon_->Log();
+}
+
 TEST_F(Serving, AReplayIsHitInEveryTierAndVerified) {
   Start();
   const TraceShape shape = {.sessions = 12, .turns = 6, .turn_blocks = 6};

@@ -111,6 +111,27 @@ TEST(Abi, StructsHaveTheSizesAndOffsetsTheyAlwaysHad) {
   KVP_MEMBER(kvp_step_times, host_ns);
   KVP_MEMBER(kvp_step_times, promoted_host_pages);
   KVP_MEMBER(kvp_step_times, promoted_nvme_pages);
+  KVP_STRUCT(kvp_request);
+  KVP_MEMBER(kvp_request, struct_size);
+  KVP_MEMBER(kvp_request, op);
+  KVP_MEMBER(kvp_request, user_data);
+  KVP_MEMBER(kvp_request, timeout_us);
+  KVP_MEMBER(kvp_request, seq);
+  KVP_MEMBER(kvp_request, step);
+  KVP_MEMBER(kvp_request, keys);
+  KVP_MEMBER(kvp_request, num_keys);
+  KVP_MEMBER(kvp_request, first_block);
+  KVP_MEMBER(kvp_request, tier);
+  KVP_STRUCT(kvp_completion);
+  KVP_MEMBER(kvp_completion, struct_size);
+  KVP_MEMBER(kvp_completion, op);
+  KVP_MEMBER(kvp_completion, user_data);
+  KVP_MEMBER(kvp_completion, status);
+  KVP_MEMBER(kvp_completion, reuse_tokens);
+  KVP_MEMBER(kvp_completion, hit_blocks);
+  KVP_MEMBER(kvp_completion, reserved);
+  KVP_MEMBER(kvp_completion, seq);
+  KVP_MEMBER(kvp_completion, error);
   ExpectGolden("structs.golden", text.str());
 }
 
@@ -148,6 +169,13 @@ TEST(Abi, EnumeratorsKeepTheirNumbers) {
   KVP_VALUE(KVP_ALL);
   KVP_VALUE(KVP_STEP_KEEP);
   KVP_VALUE(KVP_STEP_DISCARD);
+  KVP_VALUE(KVP_OP_OPEN);
+  KVP_VALUE(KVP_OP_FORK);
+  KVP_VALUE(KVP_OP_RESUME);
+  KVP_VALUE(KVP_OP_EVICT);
+  KVP_VALUE(KVP_OP_NAME);
+  KVP_VALUE(KVP_OP_STEP);
+  KVP_VALUE(KVP_SUBMITTED_MAX);
   ExpectGolden("enumerators.golden", text.str());
 }
 

@@ -10,6 +10,16 @@ kvp_status UseWrappers(const kvp_client_options& options) {
   if (client.open(options) != KVP_OK) return KVP_UNAVAILABLE;
   kvp::Sequence sequence;
   if (sequence.open(client, {}) != KVP_OK) return KVP_UNAVAILABLE;
+  kvp_request request = kvp_request();
+  request.op = KVP_OP_OPEN;
+  int fd = -1;
+  size_t accepted = 0;
+  std::vector<kvp_completion> completions;
+  if (client.event_fd(&fd) != KVP_OK || client.submit({request}, &accepted) != KVP_OK ||
+      client.drain(1, &completions) != KVP_OK) {
+    return KVP_UNAVAILABLE;
+  }
+  if (!completions.empty()) sequence.adopt(client, completions.front().seq);
   kvp::Step step;
   if (step.begin(client, {kvp::entry(sequence, 1)}) != KVP_OK) return KVP_UNAVAILABLE;
   kvp_view view;
