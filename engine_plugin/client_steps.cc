@@ -87,19 +87,10 @@ absl::StatusOr<std::unique_ptr<Step>> Client::CheckEntries(
 }
 
 std::unique_ptr<Step> Client::SpareStep() {
-  // A batch that can never be repeated would only keep its lists of frames.
-  auto spare = spare_steps_.end();
-  for (auto at = spare_steps_.begin(); at != spare_steps_.end(); ++at) {
-    if (is_undisturbed(at->get())) continue;
-    (*at)->Clear();
-    spare = at;
-  }
-  if (spare == spare_steps_.end()) {
-    if (spare_steps_.size() < kSpareStepsMax) return std::make_unique<Step>();
-    spare = spare_steps_.begin();  // The one that was of use longest ago.
-  }
-  std::unique_ptr<Step> step = std::move(*spare);
-  spare_steps_.erase(spare);
+  if (spare_steps_.size() < kSpareStepsMax) return std::make_unique<Step>();
+  std::unique_ptr<Step> step =
+      std::move(spare_steps_.front());  // The one that was of use longest ago.
+  spare_steps_.erase(spare_steps_.begin());
   step->Clear();
   return step;
 }
