@@ -5,7 +5,7 @@
 //   silent        connected, has not asked to attach
 //   unread        has asked to attach, and does not read the answer
 //   free          inside a step without a message, which appends a row
-//   ready         inside a pinned step, which appends a block
+//   ready         inside a pinned step: it appends two blocks, more than a credit holds
 //   pending       has begun a step and not waited for it
 //   posted        has posted names, truncations, suspensions and closes
 //   named         has named two blocks of prompt SEED durably
@@ -208,7 +208,7 @@ int Main(const std::string& path, const std::string& mode, uint64_t seed) {
   if (mode == "free") {
     StayInside(engine, 1, true);
   } else if (mode == "ready") {
-    StayInside(engine, kPageTokens, true);
+    StayInside(engine, 2 * kPageTokens, true);
   } else if (mode == "pending") {
     StayInside(engine, 24 * kPageTokens, false);
   } else if (mode == "posted") {
