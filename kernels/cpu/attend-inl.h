@@ -14,12 +14,15 @@
 
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "hwy/highway.h"
 #include "kernels/attention_state.h"
 #include "kernels/cpu/logits-inl.h"
+#include "kernels/cpu/logits_bf16-inl.h"
 #include "kernels/cpu/rows-inl.h"
 #include "kernels/cpu/softmax-inl.h"
+#include "kernels/cpu/target.h"
 #include "kernels/cpu/token_block.h"
 #include "kernels/cpu/values-inl.h"
 
@@ -43,6 +46,7 @@ struct Call {
   int32_t entry;
   int32_t ratio;  // Query heads per K and V head.
   AttentionState<float>* states;
+  bool dots;  // Dot products of bfloat16.
 };
 
 // One K and V head of one block.
@@ -97,8 +101,11 @@ HWY_INLINE void AttendRows(const Call& call, const HeadBlock& block, int32_t row
     states[r] = call.states + index;
   }
   const int32_t tokens = block.tokens.count;
-  Logits<Row, kRows>(queries, call.kv.head_dim_k, call.query.scale * Row::kFactor, block.keys,
-                     tokens, logits);
+  const float factor = call.query.scale * Row::kFactor;
+  const bool dots = std::is_same_v<Row, Bf16Row> && call.dots;
+  if (!dots || !DotLogits<kRows>(queries, call.kv.head_dim_k, factor, block.keys, tokens, logits)) {
+    Logits<Row, kRows>(queries, call.kv.head_dim_k, factor, block.keys, tokens, logits);
+  }
   HideUnseen<kRows>(call, block.tokens, row_first, logits);
   Softmax<kRows>(tokens, Row::kFactor, logits, states, corrections);
   AddValues<Row, kRows>(logits, corrections, call.kv.head_dim_v, block.values, tokens, states);
@@ -146,7 +153,9 @@ inline HeadRows RowsOfHead(const void* data, int64_t head_bytes, int32_t head, i
 template <typename Row>
 void AttendRange(const PagedKv& kv, const AttentionQuery& query, int32_t entry, TokenRange range,
                  AttentionState<float>* states) {
-  const Call call = {kv, query, entry, query.query_heads / kv.kv_heads, states};
+  const Call call = {kv,     query,
+                     entry,  query.query_heads / kv.kv_heads,
+                     states, internal::UsesBf16Dot() && FitsDots(kv.head_dim_k)};
   internal::BlockReader reader(kv, query, entry, range);
   TokenBlock blocks[2];
   reader.Read(blocks[0]);

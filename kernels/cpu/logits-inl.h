@@ -10,6 +10,8 @@
 //
 // in which they stay until they are weights and meet V (softmax-inl.h, values-inl.h).
 
+#include <cstdint>
+
 #include "hwy/highway.h"
 #include "kernels/cpu/rows-inl.h"
 
@@ -78,6 +80,54 @@ HWY_INLINE Vector SumEach(const Vector* HWY_RESTRICT v) {
 
 #endif  // HWY_TARGET == HWY_SCALAR
 
+// One register of the head dimension, of all pairs of a tile.
+template <typename Row, int kRows>
+HWY_INLINE void AddProducts(const float* const* HWY_RESTRICT queries,
+                            const uint8_t* const* HWY_RESTRICT rows, int32_t at,
+                            Vector* HWY_RESTRICT sums) {
+  constexpr int kTokens = kTileTokens<kRows>;
+  Vector k[kTokens];
+#pragma GCC unroll 16
+  for (int t = 0; t < kTokens; ++t) k[t] = Row::Load(rows[t] + at * Row::kBytes);
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    Vector q = hn::LoadU(Floats(), queries[r] + at);
+    if constexpr (kTokens > 1) KeepInRegister(q);
+#pragma GCC unroll 16
+    for (int t = 0; t < kTokens; ++t) {
+      sums[r * kTokens + t] = hn::MulAdd(q, k[t], sums[r * kTokens + t]);
+    }
+  }
+}
+
+// The elements behind the last whole register.
+template <typename Row, int kRows>
+HWY_INLINE void AddLastProducts(const float* const* HWY_RESTRICT queries,
+                                const uint8_t* const* HWY_RESTRICT rows, int32_t at, int32_t count,
+                                Vector* HWY_RESTRICT sums) {
+  constexpr int kTokens = kTileTokens<kRows>;
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    const Vector q = LoadFirstFloats(queries[r] + at, count);
+#pragma GCC unroll 16
+    for (int t = 0; t < kTokens; ++t) {
+      const Vector k = LoadFirst<Row>(rows[t] + at * Row::kBytes, count);
+      sums[r * kTokens + t] = hn::MulAdd(q, k, sums[r * kTokens + t]);
+    }
+  }
+}
+
+// The rows of a tile; asks for those of the next tile and of the block to come.
+template <int kTokens>
+HWY_INLINE void FindTile(const HeadRows& keys, int32_t first, int64_t bytes,
+                         const uint8_t** HWY_RESTRICT rows) {
+#pragma GCC unroll 16
+  for (int t = 0; t < kTokens; ++t) rows[t] = keys.Row(first + t);
+  for (int t = 0; t < kTokens; ++t) keys.PrefetchNear(first + kTokens + t, bytes);
+  if (keys.next_base == nullptr) return;
+  for (int t = 0; t < kTokens; ++t) keys.Prefetch(first + t, 0, bytes);
+}
+
 // logits := factor * query rows x K rows, tile by tile. [tiles, kLanes]
 template <typename Row, int kRows>
 HWY_NOINLINE void Logits(const float* const* HWY_RESTRICT queries, int32_t dim, float factor,
@@ -86,39 +136,13 @@ HWY_NOINLINE void Logits(const float* const* HWY_RESTRICT queries, int32_t dim, 
   const Floats d;
   for (int32_t first = 0; first < tokens; first += kTokens) {
     const uint8_t* rows[kTokens];
-#pragma GCC unroll 16
-    for (int t = 0; t < kTokens; ++t) rows[t] = keys.Row(first + t);
-    if (keys.next_base != nullptr) {
-      for (int t = 0; t < kTokens; ++t) keys.Prefetch(first + t, 0, dim * Row::kBytes);
-    }
+    FindTile<kTokens>(keys, first, dim * Row::kBytes, rows);
     Vector sums[kLanes];
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) sums[i] = hn::Zero(d);
     int32_t at = 0;
-    for (; at + kLanes <= dim; at += kLanes) {
-      Vector k[kTokens];
-#pragma GCC unroll 16
-      for (int t = 0; t < kTokens; ++t) k[t] = Row::Load(rows[t] + at * Row::kBytes);
-#pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r) {
-        const Vector q = hn::LoadU(d, queries[r] + at);
-#pragma GCC unroll 16
-        for (int t = 0; t < kTokens; ++t) {
-          sums[r * kTokens + t] = hn::MulAdd(q, k[t], sums[r * kTokens + t]);
-        }
-      }
-    }
-    if (at < dim) {
-#pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r) {
-        const Vector q = LoadFirstFloats(queries[r] + at, dim - at);
-#pragma GCC unroll 16
-        for (int t = 0; t < kTokens; ++t) {
-          const Vector k = LoadFirst<Row>(rows[t] + at * Row::kBytes, dim - at);
-          sums[r * kTokens + t] = hn::MulAdd(q, k, sums[r * kTokens + t]);
-        }
-      }
-    }
+    for (; at + kLanes <= dim; at += kLanes) AddProducts<Row, kRows>(queries, rows, at, sums);
+    if (at < dim) AddLastProducts<Row, kRows>(queries, rows, at, dim - at, sums);
     hn::StoreU(hn::Mul(SumEach(sums), hn::Set(d, factor)), d, logits + first / kTokens * kLanes);
   }
 }

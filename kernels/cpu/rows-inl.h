@@ -96,6 +96,15 @@ struct F8Row {
   }
 };
 
+// Keeps the compiler from loading a value again at each of its uses, where loads are what is short.
+HWY_INLINE void KeepInRegister(Vector& v) {
+#if HWY_ARCH_X86 && HWY_COMPILER_GCC && HWY_TARGET != HWY_SCALAR
+  asm("" : "+v"(v.raw));
+#else
+  static_cast<void>(v);
+#endif
+}
+
 // The first `count` elements, zeros behind. REQUIRES: count < kLanes.
 template <typename Row>
 HWY_INLINE Vector LoadFirst(const uint8_t* at, int32_t count) {
@@ -116,6 +125,10 @@ struct HeadRows {
   const int64_t* next_rows = nullptr;
 
   HWY_INLINE const uint8_t* Row(int32_t token) const { return base + rows[token]; }
+  // Of the block at hand, into the first level.
+  HWY_INLINE void PrefetchNear(int32_t token, int64_t bytes) const {
+    for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(Row(token) + at, 0, 3);
+  }
   // Into the second level: the first would lose rows of the block at hand, whose strides are large
   // powers of two.
   HWY_INLINE void Prefetch(int32_t token, int64_t first, int64_t end) const {

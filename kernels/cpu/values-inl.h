@@ -51,7 +51,8 @@ HWY_INLINE void AddSlice(const float* HWY_RESTRICT weights, const float* HWY_RES
       for (int i = 0; i < kDims; ++i) v[i] = Row::Load(row + i * kLanes * Row::kBytes);
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
-        const Vector weight = hn::Set(d, weights[r * kTokens + t]);
+        Vector weight = hn::Set(d, weights[r * kTokens + t]);
+        KeepInRegister(weight);
 #pragma GCC unroll 16
         for (int i = 0; i < kDims; ++i) {
           sums[r * kDims + i] = hn::MulAdd(weight, v[i], sums[r * kDims + i]);

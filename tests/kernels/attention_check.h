@@ -21,7 +21,16 @@
 namespace kvpager::kernels {
 
 // Where rows of V are within [-2, 2]: of outputs, and of the log-sum-exp per unit of it above 1.
-inline float ToleranceOf(Dtype dtype) { return dtype == Dtype::kBf16 ? 5e-5f : 2e-5f; }
+inline float ToleranceOf(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::kF16:
+    case Dtype::kBf16:
+    case Dtype::kF32:
+    case Dtype::kF8E4m3:
+      return 2e-5f;
+  }
+  return 0.0f;
+}
 
 struct Result {
   std::vector<float> output;
