@@ -33,13 +33,7 @@ HWY_INLINE void AddSlice(const float* HWY_RESTRICT weights, const float* HWY_RES
   const Floats d;
   Vector sums[kRows * kDims];
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-    const Vector correction = hn::Set(d, corrections[r]);
-#pragma GCC unroll 16
-    for (int i = 0; i < kDims; ++i) {
-      sums[r * kDims + i] = hn::Mul(correction, hn::LoadU(d, states[r]->o + at + i * kLanes));
-    }
-  }
+  for (int i = 0; i < kRows * kDims; ++i) sums[i] = hn::Zero(d);
   for (int32_t first = 0; first < tokens; first += kTokens) {
     for (int t = 0; t < kTokens; ++t) {
       const uint8_t* const row = values.Row(first + t) + at * Row::kBytes;
@@ -63,9 +57,11 @@ HWY_INLINE void AddSlice(const float* HWY_RESTRICT weights, const float* HWY_RES
   }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
+    const Vector correction = hn::Set(d, corrections[r]);
 #pragma GCC unroll 16
     for (int i = 0; i < kDims; ++i) {
-      hn::StoreU(sums[r * kDims + i], d, states[r]->o + at + i * kLanes);
+      float* const o = states[r]->o + at + i * kLanes;
+      hn::StoreU(hn::MulAdd(correction, hn::LoadU(d, o), sums[r * kDims + i]), d, o);
     }
   }
 }
@@ -80,12 +76,13 @@ HWY_INLINE void AddRest(const float* HWY_RESTRICT weights, const float* HWY_REST
   alignas(64) float buffer[kLanes];
   for (int r = 0; r < kRows; ++r) {
     float* const o = states[r]->o + at;
-    Vector sum = hn::Mul(hn::Set(d, corrections[r]), LoadFirstFloats(o, count));
+    Vector sum = hn::Zero(d);
     for (int32_t token = 0; token < tokens; ++token) {
       const float weight = weights[token / kTokens * kLanes + r * kTokens + token % kTokens];
       sum = hn::MulAdd(hn::Set(d, weight),
                        LoadFirst<Row>(values.Row(token) + at * Row::kBytes, count), sum);
     }
+    sum = hn::MulAdd(hn::Set(d, corrections[r]), LoadFirstFloats(o, count), sum);
     hn::Store(sum, d, buffer);
     std::memcpy(o, buffer, static_cast<size_t>(count) * sizeof(float));
   }

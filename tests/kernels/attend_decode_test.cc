@@ -156,6 +156,25 @@ TEST_P(Decode, HoldsWhereOneLogitOutweighsAllOthers) {
   ExpectMatches(fixture, NameOf(shape.dtype));
 }
 
+// Every V is the same number, so that the result is it, and roundings that lean to one side add up.
+TEST_P(Decode, KeepsItsPrecisionOverALongSequence) {
+  constexpr int64_t kTokens = 100'000;
+  PagedShape shape;
+  shape.kv_heads = 1;
+  shape.query_heads = 3;
+  shape.head_dim_k = shape.head_dim_v = 16;
+  PagedFixture fixture(shape, {kTokens}, kSeed);
+  const PagedKv& kv = fixture.kv();
+  for (int64_t token = 0; token < kTokens; ++token) {
+    const int64_t offset = RowOffset(kv, kv.v, 0, token, 0);
+    for (int32_t i = 0; i < 16; ++i) StoreElement(kv.dtype, kv.v_data, offset + i, 0.7f);
+  }
+  const Result result = Attended(fixture, kv, fixture.query());
+  for (const float value : result.output) {
+    ASSERT_NEAR(value, F16ToFloat(FloatToF16(0.7f)), 2e-6f) << "seed " << kSeed;
+  }
+}
+
 TEST_P(Decode, SaysNanWhereARowThatItSeesIsNan) {
   for (const Dtype dtype : kDtypes) {
     PagedShape shape;
