@@ -15,7 +15,7 @@ find_package(CLI11 2.1 REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
 find_package(tomlplusplus 3.3 REQUIRED)
 pkg_check_modules(libzstd REQUIRED IMPORTED_TARGET libzstd)  # Not "zstd": RocksDB looks for that name.
-find_package(HWY QUIET)
+find_package(hwy 1.0 REQUIRED)
 if(KVPAGER_TESTS)
   find_package(GTest 1.12 REQUIRED)
 endif()

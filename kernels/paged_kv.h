@@ -11,6 +11,9 @@
 // A layout is nothing but strides: StridesOf makes them for NHD [page, token, head] and for HND
 // [page, head, token].
 //
+// Multi-head latent attention keeps one row per token for all heads, whose start is also V: then V
+// is K's rows again (SharesRows), with kv_heads 1 and head_dim_v <= head_dim_k.
+//
 // Units: strides are in elements; the head dimension has stride 1. Ownership: pointers are the
 // caller's. Thread-safety: plain values. Errors: none; the caller vouches for indices and lengths.
 
@@ -66,11 +69,29 @@ struct PagedKv {
   const int32_t* indptr = nullptr;         // [batch_size + 1]
   const int32_t* indices = nullptr;        // [indptr[batch_size]]
   const int32_t* last_page_len = nullptr;  // [batch_size]; 0 where an entry has no page.
+  // [indptr[batch_size]], ascending per entry: which block of its sequence each page is. Null:
+  // pages are blocks 0, 1, 2... of their entry. Only masks and the default query position look at
+  // it.
+  const int32_t* positions = nullptr;
 };
+
+constexpr bool SharesRows(const PagedKv& kv) { return kv.k_data == kv.v_data; }
 
 constexpr int64_t TokenCount(const PagedKv& kv, int32_t entry) {
   const int64_t pages = kv.indptr[entry + 1] - kv.indptr[entry];
   return pages == 0 ? 0 : (pages - 1) * kv.page_tokens + kv.last_page_len[entry];
+}
+
+// Position within its sequence of the first token of the entry's page `page`, counted from 0.
+constexpr int64_t PagePosition(const PagedKv& kv, int32_t entry, int64_t page) {
+  const int64_t block = kv.positions == nullptr ? page : kv.positions[kv.indptr[entry] + page];
+  return block * kv.page_tokens;
+}
+
+// Position behind the entry's last token; 0 if it has none.
+constexpr int64_t EndPosition(const PagedKv& kv, int32_t entry) {
+  const int64_t pages = kv.indptr[entry + 1] - kv.indptr[entry];
+  return pages == 0 ? 0 : PagePosition(kv, entry, pages - 1) + kv.last_page_len[entry];
 }
 
 // Offset of the row of (entry, token, head), in elements.

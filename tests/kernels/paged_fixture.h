@@ -1,7 +1,7 @@
 // tests/kernels/paged_fixture.h
 //
-// A paged K and V to test kernels on: page indices permuted, every row that no entry owns poisoned
-// with NaN, so that a kernel which reads one too far cannot pass.
+// A paged K and V to test kernels on, and queries: page indices permuted, every row that no entry
+// owns poisoned with NaN, so that a kernel which reads one too far cannot pass.
 
 #ifndef KVPAGER_TESTS_KERNELS_PAGED_FIXTURE_H_
 #define KVPAGER_TESTS_KERNELS_PAGED_FIXTURE_H_
@@ -15,7 +15,7 @@
 #include <random>
 #include <vector>
 
-#include "kernels/decode_query.h"
+#include "kernels/attention.h"
 #include "kernels/paged_kv.h"
 
 namespace kvpager::kernels {
@@ -28,27 +28,49 @@ struct PagedShape {
   int32_t query_heads = 4;
   int32_t head_dim_k = 64;
   int32_t head_dim_v = 64;
+  bool shares_rows = false;  // V is the start of K's rows (latent attention).
 };
 
 class PagedFixture {
  public:
+  // One query token per entry.
   PagedFixture(const PagedShape& shape, const std::vector<int64_t>& lengths, uint64_t seed)
+      : PagedFixture(shape, lengths, {}, seed) {}
+
+  // As many query tokens per entry as `query_counts` says; one each if it is empty.
+  PagedFixture(const PagedShape& shape, const std::vector<int64_t>& lengths,
+               const std::vector<int32_t>& query_counts, uint64_t seed)
       : shape_(shape), random_(seed) {
     LayOut(lengths);
     Fill();
-    query_.resize(lengths.size() * static_cast<size_t>(shape.query_heads * shape.head_dim_k));
+    query_tokens_ = lengths.size();
+    if (!query_counts.empty()) {
+      query_indptr_.push_back(0);
+      for (const int32_t count : query_counts) {
+        query_indptr_.push_back(query_indptr_.back() + count);
+      }
+      query_tokens_ = static_cast<size_t>(query_indptr_.back());
+    }
+    query_.resize(query_tokens_ * static_cast<size_t>(shape.query_heads * shape.head_dim_k));
     for (float& value : query_) value = Draw();
   }
 
   const PagedKv& kv() const { return kv_; }
-  DecodeQuery query() const {
-    return {query_.data(), shape_.query_heads,
-            1.0f / std::sqrt(static_cast<float>(shape_.head_dim_k))};
+  AttentionQuery query() const {
+    AttentionQuery query;
+    query.query = query_.data();
+    query.query_heads = shape_.query_heads;
+    query.scale = 1.0f / std::sqrt(static_cast<float>(shape_.head_dim_k));
+    if (!query_indptr_.empty()) query.query_indptr = query_indptr_.data();
+    return query;
   }
-  size_t output_size() const {
-    return static_cast<size_t>(kv_.batch_size * shape_.query_heads * shape_.head_dim_v);
+  size_t query_tokens() const { return query_tokens_; }
+  size_t output_size() const { return lse_size() * static_cast<size_t>(shape_.head_dim_v); }
+  size_t lse_size() const { return query_tokens_ * static_cast<size_t>(shape_.query_heads); }
+  // From now on the queries are what bfloat16 can hold, as those of most engines are.
+  void RoundQueries() {
+    for (float& value : query_) value = Bf16ToFloat(FloatToBf16(value));
   }
-  size_t lse_size() const { return static_cast<size_t>(kv_.batch_size * shape_.query_heads); }
   float Draw() { return std::uniform_real_distribution<float>(-2.0f, 2.0f)(random_); }
   std::vector<uint8_t>& bytes() { return bytes_; }
 
@@ -68,7 +90,8 @@ class PagedFixture {
     std::shuffle(indices_.begin(), indices_.end(), random_);
 
     const int64_t k_page = int64_t{shape_.page_tokens} * shape_.kv_heads * shape_.head_dim_k;
-    const int64_t v_page = int64_t{shape_.page_tokens} * shape_.kv_heads * shape_.head_dim_v;
+    const int64_t v_page =
+        shape_.shares_rows ? 0 : int64_t{shape_.page_tokens} * shape_.kv_heads * shape_.head_dim_v;
     const int64_t stride = k_page + v_page + 8;
     bytes_.resize(indices_.size() * static_cast<size_t>(stride) * ElementBytes(shape_.dtype));
     kv_.k_data = bytes_.data();
@@ -77,6 +100,10 @@ class PagedFixture {
         {shape_.layout, shape_.page_tokens, shape_.kv_heads, shape_.head_dim_k, stride});
     kv_.v = PackedStrides(
         {shape_.layout, shape_.page_tokens, shape_.kv_heads, shape_.head_dim_v, stride});
+    if (shape_.shares_rows) {
+      kv_.v_data = kv_.k_data;
+      kv_.v = kv_.k;
+    }
     kv_.dtype = shape_.dtype;
     kv_.page_tokens = shape_.page_tokens;
     kv_.kv_heads = shape_.kv_heads;
@@ -101,7 +128,7 @@ class PagedFixture {
           for (int32_t i = 0; i < kv_.head_dim_k; ++i) {
             StoreElement(kv_.dtype, kv_.k_data, k + i, Draw());
           }
-          for (int32_t i = 0; i < kv_.head_dim_v; ++i) {
+          for (int32_t i = 0; i < kv_.head_dim_v && !shape_.shares_rows; ++i) {
             StoreElement(kv_.dtype, kv_.v_data, v + i, Draw());
           }
         }
@@ -115,6 +142,8 @@ class PagedFixture {
   std::vector<int32_t> indptr_;
   std::vector<int32_t> indices_;
   std::vector<int32_t> last_;
+  std::vector<int32_t> query_indptr_;
+  size_t query_tokens_ = 0;
   std::vector<float> query_;
   PagedKv kv_;
 };

@@ -130,6 +130,13 @@ void CheckFunctions(const SourceFile& file, std::vector<Complaint>& complaints) 
 void CheckGuard(const SourceFile& file, std::vector<Complaint>& complaints) {
   if (!file.IsHeader() || file.Ends(".cuh")) return;
   const std::string guard = GuardOf(file.path);
+  if (file.Ends("-inl.h")) {  // Highway's: included again for every instruction set.
+    const std::string toggle =
+        absl::StrCat("#if defined(", guard, ") == defined(HWY_TARGET_TOGGLE)");
+    if (std::find(file.lines.begin(), file.lines.end(), toggle) != file.lines.end()) return;
+    complaints.push_back({file.path, 0, absl::StrCat("the guard of this header is ", toggle)});
+    return;
+  }
   for (const std::string& line : file.lines) {
     if (line.starts_with("#ifndef ")) {
       if (line == absl::StrCat("#ifndef ", guard)) return;

@@ -144,6 +144,14 @@ TEST(Guard, IsThePathOfTheHeader) {
   EXPECT_THAT(TextOf("ipc/a.h", "#ifndef A_H\n"), ElementsAre(HasSubstr("KVPAGER_IPC_A_H_")));
 }
 
+TEST(Guard, OfAFileForEveryInstructionSetIsHighways) {
+  EXPECT_THAT(TextOf("kernels/cpu/a-inl.h",
+                     "#if defined(KVPAGER_KERNELS_CPU_A_INL_H_) == defined(HWY_TARGET_TOGGLE)\n"),
+              IsEmpty());
+  EXPECT_THAT(TextOf("kernels/cpu/a-inl.h", "#ifndef KVPAGER_KERNELS_CPU_A_INL_H_\n"),
+              ElementsAre(HasSubstr("HWY_TARGET_TOGGLE")));
+}
+
 TEST(Blanking, KeepsCodeAndLines) {
   EXPECT_EQ(BlankCommentsAndLiterals("a/*x\ny*/b"), "a   \n   b");
   EXPECT_EQ(BlankCommentsAndLiterals("a\"\\\"//\"b"), "a      b");

@@ -55,6 +55,7 @@ absl::Status WriteJson(const std::vector<Figure>& figures, const std::string& pa
       one["promised"] = figure.allowed;
       one["kept"] = figure.keeps_promise();
     }
+    for (const auto& [name, value] : figure.also) one[name] = value;
     all.push_back(one);
   }
   std::ofstream file(path);

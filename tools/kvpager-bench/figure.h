@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -25,7 +26,8 @@ struct Figure {
   double ours = 0;   // Median.
   double limit = 0;  // Median of the least that has to be done; 0: there is none.
   std::string limit_name;
-  double allowed = 0;  // What we promise, in `unit`; 0: no promise.
+  std::vector<std::pair<std::string, double>> also;  // More for the file, in `unit`.
+  double allowed = 0;                                // What we promise, in `unit`; 0: no promise.
   Better better = Better::kSmaller;
   uint64_t samples = 0;
 

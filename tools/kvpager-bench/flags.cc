@@ -23,6 +23,14 @@ std::optional<Options> ParseFlags(int argc, char** argv, int& exit_code) {
                       "Only parts whose name contains this: resident, fault, rate, core");
   control->add_flag("--quick", options.quick,
                     "Few samples: shows that it runs, the figures mean little");
+  CLI::App* decode =
+      app.add_subcommand("decode", "Attention kernels on this CPU, beside reads and multiply-adds");
+  decode->add_option("--json", options.json, "Write the numbers to this file too");
+  decode->add_option("--only", options.only,
+                     "Only parts whose name contains this: types, context, batch, shape");
+  decode->add_flag(
+      "--quick", options.quick,
+      "Few samples of short contexts: shows that results are right, the figures mean little");
   CLI::App* echo =
       app.add_subcommand("echo", "The other end of a bare ping-pong (used by control)");
   echo->group("");
@@ -33,6 +41,7 @@ std::optional<Options> ParseFlags(int argc, char** argv, int& exit_code) {
     exit_code = app.exit(error) == 0 ? kExitPassed : kExitUsage;
     return std::nullopt;
   }
+  options.decode = decode->parsed();
   return options;
 }
 

@@ -20,6 +20,7 @@ struct Options {
   std::string kvpagerd;  // The program; empty: beside this one.
   std::string json;      // Where the numbers go too; empty: nowhere.
   std::string only;      // Parts whose name contains this; empty: all.
+  bool decode = false;   // Attention kernels, rather than the control path.
   bool quick = false;    // Few samples: it runs, the figures mean little.
   std::string echo;      // Be the other end of a bare ping-pong at this endpoint.
 };

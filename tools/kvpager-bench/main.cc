@@ -8,6 +8,7 @@
 
 #include "tools/kvpager-bench/bare_echo.h"
 #include "tools/kvpager-bench/control.h"
+#include "tools/kvpager-bench/decode.h"
 #include "tools/kvpager-bench/figure.h"
 #include "tools/kvpager-bench/flags.h"
 
@@ -16,7 +17,8 @@ namespace {
 
 int Run(const Options& options) {
   std::vector<Figure> figures;
-  absl::Status status = MeasureControl(options, figures);
+  absl::Status status =
+      options.decode ? MeasureDecode(options, figures) : MeasureControl(options, figures);
   std::stable_sort(figures.begin(), figures.end(),
                    [](const Figure& a, const Figure& b) { return a.part > b.part; });
   PrintTable(figures);

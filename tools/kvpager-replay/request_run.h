@@ -23,7 +23,7 @@
 #include <vector>
 
 #include "engine_plugin/kvpager.h"
-#include "kernels/cpu/decode.h"
+#include "kernels/cpu/attend.h"
 #include "tools/kvpager-replay/trace.h"
 
 namespace kvpager::replay {
@@ -91,7 +91,7 @@ class RequestRun {
   kvp_step* step = nullptr;
   bool opened_before = false;
   // Per layer, of a decode step in parts: what its parts so far add up to.
-  std::vector<std::unique_ptr<kernels::DecodeStates>> attention_so_far;
+  std::vector<std::unique_ptr<kernels::AttentionStates>> attention_so_far;
   uint32_t blocks_named = 0;  // Blocks [0, blocks_named) are named or were found by name.
   std::array<uint32_t, KVP_TIER_COUNT> hit_blocks{};
   uint64_t stall_ns = 0;          // Of the step in flight: in the calls of begin and wait.

@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "kernels/reference/decode.h"
+#include "kernels/reference/attend.h"
 #include "tools/kvpager-replay/random.h"
 
 namespace kvpager::replay {
@@ -179,7 +179,7 @@ void StepWork::WriteTokens(const Engine& engine, RequestRun& run, const kvp_view
   }
 }
 
-kernels::DecodeQuery StepWork::query() const {
+kernels::AttentionQuery StepWork::query() const {
   return {query_.data(), static_cast<int32_t>(options_.query_heads),
           1.0f / std::sqrt(static_cast<float>(options_.geometry.head_dim_k))};
 }
@@ -195,13 +195,13 @@ void StepWork::Attend(const Engine& engine, RequestRun& run, const kvp_view& vie
   const kernels::PagedKv kv = engine.LayerOf(view, layer);
   MakeQuery(run, layer);
   states_.Clear();
-  kernels::CpuDecodeRange(kv, query(), 0, {0, kernels::TokenCount(kv, 0)}, states_);
+  kernels::CpuAttendRange(kv, query(), 0, {0, kernels::TokenCount(kv, 0)}, states_);
   states_.Finish(output_.data(), lse_.data());
   if (checks_attention_) CheckAttention(run, kv, layer);
   if (run.in_parts()) {
     if (run.at_first_part()) {
       run.attention_so_far.resize(engine.geometry().num_layers);
-      run.attention_so_far[layer] = std::make_unique<kernels::DecodeStates>(
+      run.attention_so_far[layer] = std::make_unique<kernels::AttentionStates>(
           static_cast<int32_t>(options_.query_heads), kv.head_dim_v);
     }
     run.attention_so_far[layer]->Merge(states_);
@@ -217,7 +217,7 @@ void StepWork::Attend(const Engine& engine, RequestRun& run, const kvp_view& vie
 }
 
 void StepWork::CheckAttention(const RequestRun& run, const kernels::PagedKv& kv, uint32_t layer) {
-  kernels::ReferenceDecode(kv, query(), {reference_output_.data(), reference_lse_.data()});
+  kernels::ReferenceAttend(kv, query(), {reference_output_.data(), reference_lse_.data()});
   ++metrics_.attention_checked;
   float worst = 0;
   const auto note = [&worst](float error) {

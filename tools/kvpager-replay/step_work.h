@@ -21,7 +21,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "kernels/cpu/decode.h"
+#include "kernels/cpu/attend.h"
 #include "tools/kvpager-replay/content.h"
 #include "tools/kvpager-replay/engine.h"
 #include "tools/kvpager-replay/metrics.h"
@@ -64,7 +64,7 @@ class StepWork {
   void Attend(const Engine& engine, RequestRun& run, const kvp_view& view, uint32_t layer);
   void CheckAttention(const RequestRun& run, const kernels::PagedKv& kv, uint32_t layer);
   void MakeQuery(const RequestRun& run, uint32_t layer);
-  kernels::DecodeQuery query() const;
+  kernels::AttentionQuery query() const;
   void TellMismatch(const RequestRun& run, const PagePlace& page, const ContentRows& rows,
                     const ContentPlace& place);
   bool MayTell(uint64_t count) const;
@@ -75,7 +75,7 @@ class StepWork {
   std::vector<uint64_t> frame_content_;  // What each frame was last seen to hold.
   uint64_t decode_steps_ = 0;
   bool checks_attention_ = false;  // In the step at hand.
-  kernels::DecodeStates states_;
+  kernels::AttentionStates states_;
   std::vector<float> query_;
   std::vector<float> output_;
   std::vector<float> lse_;
