@@ -8,12 +8,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "engine_plugin/attention_engine/crew.h"
 #include "kernels/cpu/ceiling.h"
 #include "kernels/cpu/split_attention.h"
 #include "kernels/reference/attend.h"
 #include "kernels/work_plan.h"
 #include "memmgr/base/status_macros.h"
-#include "tools/kvpager-bench/crew.h"
 #include "tools/kvpager-bench/decode.h"
 #include "tools/kvpager-bench/sample.h"
 
@@ -133,7 +133,7 @@ class Measurement {
 
   const DecodeCase& case_;
   const PagedBatch& batch_;
-  Crew crew_;
+  attention::Crew crew_;
   kernels::SplitAttention attention_;
   std::vector<float> output_;
   std::vector<float> lse_;

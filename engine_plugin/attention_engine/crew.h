@@ -1,12 +1,12 @@
-// tools/kvpager-bench/crew.h
+// engine_plugin/attention_engine/crew.h
 //
 // A few threads that do one thing at the same time, again and again, without being started anew.
 // The caller is one of them.
 //
 // Ownership: its threads end with the object. Thread-safety: one caller.
 
-#ifndef KVPAGER_TOOLS_KVPAGER_BENCH_CREW_H_
-#define KVPAGER_TOOLS_KVPAGER_BENCH_CREW_H_
+#ifndef KVPAGER_ENGINE_PLUGIN_ATTENTION_ENGINE_CREW_H_
+#define KVPAGER_ENGINE_PLUGIN_ATTENTION_ENGINE_CREW_H_
 
 #include <barrier>
 #include <cstdint>
@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-namespace kvpager::bench {
+namespace kvpager::attention {
 
 class Crew {
  public:
@@ -36,6 +36,6 @@ class Crew {
   std::vector<std::thread> threads_;
 };
 
-}  // namespace kvpager::bench
+}  // namespace kvpager::attention
 
-#endif  // KVPAGER_TOOLS_KVPAGER_BENCH_CREW_H_
+#endif  // KVPAGER_ENGINE_PLUGIN_ATTENTION_ENGINE_CREW_H_

@@ -1,0 +1,81 @@
+// engine_plugin/attention_engine/attention_engine.h
+//
+// Attention over sequences that kvpagerd holds, wherever their pages are. The caller has Q, K and V
+// of new tokens, layer by layer; this appends K and V and returns the attention's output. It drives
+// steps and views of the C ABI itself.
+//
+//   BeginPass    which sequences, and how many tokens each gains
+//   AttendLayer  once per layer, in order
+//   EndPass      the new tokens are kept, or forgotten
+//
+//   RESIDENT   all pages of the batch in HBM for the whole pass
+//   STREAMED   windows of pages pass through HBM, layer by layer: no limit but that of all tiers
+//              together
+//   SPLIT      windows of pages are attended where they are, in HBM or in host memory
+//   AUTO       RESIDENT where it fits, else STREAMED
+//
+// Results are the same in all modes, but for rounding (docs/KERNELS.md).
+//
+// Ownership: borrows the client, which must have nothing else to do during a pass with the pass's
+// sequences. Thread-safety: one thread; it starts options.threads - 1 of its own.
+// Errors: those of the C ABI, in its words; after one, EndPass with kDiscard.
+
+#ifndef KVPAGER_ENGINE_PLUGIN_ATTENTION_ENGINE_ATTENTION_ENGINE_H_
+#define KVPAGER_ENGINE_PLUGIN_ATTENTION_ENGINE_ATTENTION_ENGINE_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "engine_plugin/attention_engine/pass.h"
+
+namespace kvpager::attention {
+
+enum class Mode { kResident, kStreamed, kSplit, kAuto };
+
+struct AttentionEngineOptions {
+  kvp_client* client = nullptr;
+  kvp_geometry geometry{};           // That of the pool.
+  uint32_t query_heads = 0;          // A multiple of geometry.num_kv_heads.
+  float scale = 0;                   // Of the logits; 0: 1 / sqrt(head_dim_k).
+  uint32_t threads = 1;              // The caller's included.
+  uint32_t window_blocks = 0;        // STREAMED, SPLIT: blocks of one chunk; 0: chosen.
+  uint64_t timeout_us = 60'000'000;  // Per step.
+};
+
+class AttentionEngine {
+ public:
+  // kInvalidArgument: options that contradict each other.
+  static absl::StatusOr<std::unique_ptr<AttentionEngine>> Create(
+      const AttentionEngineOptions& options);
+
+  // REQUIRES: no pass is open. kInvalidArgument: no entries, or one that gains no token.
+  absl::Status BeginPass(Mode mode, absl::Span<const PassEntry> entries);
+  // REQUIRES: a pass is open, and its next layer is `layer`.
+  absl::Status AttendLayer(uint32_t layer, const LayerInput& input,
+                           const kernels::AttentionOutput& output);
+  // REQUIRES: a pass is open; to keep it, that all layers were attended.
+  absl::Status EndPass(KeepOrDiscard keep_or_discard);
+
+  // Of the pass that is open: what AUTO has chosen.
+  Mode mode() const { return mode_; }
+
+ private:
+  AttentionEngine(const AttentionEngineOptions& options, PoolView pool);
+  absl::StatusOr<Batch> MakeBatch(absl::Span<const PassEntry> entries) const;
+  Mode Choose(const Batch& batch) const;
+  uint32_t WindowBlocks(Mode mode) const;
+
+  const AttentionEngineOptions options_;
+  Crew crew_;
+  Tools tools_;
+  Mode mode_ = Mode::kAuto;
+  uint32_t next_layer_ = 0;
+  std::unique_ptr<Pass> pass_;
+};
+
+}  // namespace kvpager::attention
+
+#endif  // KVPAGER_ENGINE_PLUGIN_ATTENTION_ENGINE_ATTENTION_ENGINE_H_

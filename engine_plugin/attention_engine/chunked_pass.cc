@@ -1,0 +1,153 @@
+#include "engine_plugin/attention_engine/chunked_pass.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kernels/cpu/split_attention.h"
+#include "kernels/work_plan.h"
+#include "memmgr/base/status_macros.h"
+
+namespace kvpager::attention {
+
+ChunkedPass::ChunkedPass(const Tools& tools, Batch batch, const ChunkedOptions& options)
+    : tools_(tools),
+      batch_(std::move(batch)),
+      options_(options),
+      chunks_(ChunksOf(batch_, tools.pool.geometry().page_tokens, options.window_blocks)),
+      new_rows_(tools.pool, batch_) {
+  for (const PassEntry& entry : batch_.entries) {
+    states_.emplace_back(static_cast<int32_t>(entry.new_tokens) * tools.query_heads,
+                         static_cast<int32_t>(tools.pool.geometry().head_dim_v));
+  }
+}
+
+absl::StatusOr<ScopedStep> ChunkedPass::BeginChunk(const Chunk& chunk, uint32_t group) const {
+  std::vector<kvp_step_entry> entries;
+  for (const ChunkPiece& piece : chunk.pieces) {
+    kvp_step_entry wish{};
+    wish.seq = batch_.entries[static_cast<size_t>(piece.entry)].seq;
+    wish.first_group = group;
+    wish.num_groups = 1;
+    wish.first_block = piece.first_block;
+    wish.num_blocks = piece.num_blocks;
+    entries.push_back(wish);
+  }
+  const uint32_t residency = options_.residency == KVP_SPLIT ? KVP_SPLIT : KVP_RESIDENT;
+  return ScopedStep::Begin(tools_.pool, residency, entries);
+}
+
+void ChunkedPass::AttendPages(const kernels::PagedKv& kv, const kernels::AttentionQuery& query,
+                              int32_t first_entry) {
+  kernels::SplitAttention attention(kv, query, kernels::PlanWork(kv, query, tools_.crew.size()));
+  tools_.crew.Run([&](int32_t worker) { attention.Attend(kv, query, worker); });
+  for (int32_t entry = 0; entry < kv.batch_size; ++entry) {
+    states_[static_cast<size_t>(first_entry + entry)].Merge(attention.MergeEntry(entry));
+  }
+}
+
+absl::Status ChunkedPass::AttendChunk(const Chunk& chunk, const ScopedStep& step, uint32_t layer,
+                                      const LayerInput& input) {
+  const int32_t first_entry = chunk.pieces.front().entry;
+  kernels::AttentionQuery query = QueryOf(tools_, batch_, input);
+  query.query_indptr += first_entry;
+  query.query_first = batch_.before_tokens.data() + first_entry;
+  for (const int32_t tier : {KVP_TIER_HBM, KVP_TIER_HOST}) {
+    if (tier == KVP_TIER_HOST && options_.residency != KVP_SPLIT) continue;
+    KVP_ASSIGN_OR_RETURN(const kvp_view view,
+                         tools_.pool.ViewOf(step.get(), tools_.pool.group_of(layer), tier));
+    if (view.indptr[view.batch_size] == 0) continue;
+    AttendPages(tools_.pool.Pages(view, layer, tier), query, first_entry);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ChunkedPass::Attend(uint32_t layer, const LayerInput& input,
+                                 const kernels::AttentionOutput& output) {
+  const uint32_t group = tools_.pool.group_of(layer);
+  for (kernels::AttentionStates& states : states_) states.Clear();
+  std::deque<ScopedStep> steps;
+  size_t begun = 0;
+  const auto begin_ahead = [&]() -> absl::Status {
+    for (; begun < chunks_.size() && steps.size() < options_.chunks_ahead; ++begun) {
+      KVP_ASSIGN_OR_RETURN(ScopedStep step, BeginChunk(chunks_[begun], group));
+      steps.push_back(std::move(step));
+    }
+    return absl::OkStatus();
+  };
+  KVP_RETURN_IF_ERROR(begin_ahead());
+  // What needs no page of the pool, while the first chunk is on its way.
+  tools_.crew.Run([&](int32_t worker) {
+    for (int32_t entry = worker; entry < batch_.size(); entry += tools_.crew.size()) {
+      new_rows_.Write(batch_, layer, input, entry);
+    }
+  });
+  AttendPages(new_rows_.Pages(layer), QueryOf(tools_, batch_, input), 0);
+  for (const Chunk& chunk : chunks_) {
+    KVP_RETURN_IF_ERROR(steps.front().Wait(tools_.timeout_us));
+    KVP_RETURN_IF_ERROR(AttendChunk(chunk, steps.front(), layer, input));
+    KVP_RETURN_IF_ERROR(steps.front().Keep());
+    steps.pop_front();
+    KVP_RETURN_IF_ERROR(begin_ahead());
+  }
+  for (int32_t entry = 0; entry < batch_.size(); ++entry) {
+    const int64_t row = int64_t{batch_.new_indptr[static_cast<size_t>(entry)]} * tools_.query_heads;
+    states_[static_cast<size_t>(entry)].Finish(
+        output.output + row * tools_.pool.geometry().head_dim_v,
+        output.lse == nullptr ? nullptr : output.lse + row);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ChunkedPass::End(KeepOrDiscard keep_or_discard) {
+  return keep_or_discard == KeepOrDiscard::kKeep ? AppendAll() : absl::OkStatus();
+}
+
+absl::Status ChunkedPass::AppendAll() {
+  const kvp_geometry& geometry = tools_.pool.geometry();
+  // A block of every group at least, and no more than a window's worth.
+  const uint32_t blocks =
+      std::max(1u, options_.window_blocks / std::max(1u, tools_.pool.info().num_groups));
+  const int64_t tokens_max = int64_t{blocks} * geometry.page_tokens;
+  std::vector<int64_t> first(batch_.entries.size(), 0);
+  while (true) {
+    std::vector<int64_t> count(first.size(), 0);
+    int64_t room = tokens_max;
+    for (size_t i = 0; i < first.size(); ++i) {
+      count[i] = std::min<int64_t>(room, batch_.entries[i].new_tokens - first[i]);
+      room -= count[i];
+    }
+    if (room == tokens_max) return absl::OkStatus();
+    KVP_RETURN_IF_ERROR(AppendSome(first, count));
+    for (size_t i = 0; i < first.size(); ++i) first[i] += count[i];
+  }
+}
+
+absl::Status ChunkedPass::AppendSome(const std::vector<int64_t>& first,
+                                     const std::vector<int64_t>& count) {
+  std::vector<kvp_step_entry> entries;
+  std::vector<int32_t> entry_of;
+  for (size_t i = 0; i < count.size(); ++i) {
+    if (count[i] == 0) continue;
+    kvp_step_entry wish{};
+    wish.seq = batch_.entries[i].seq;
+    wish.append_tokens = static_cast<uint32_t>(count[i]);
+    wish.num_groups = KVP_ALL;
+    entries.push_back(wish);
+    entry_of.push_back(static_cast<int32_t>(i));
+  }
+  KVP_ASSIGN_OR_RETURN(ScopedStep step, ScopedStep::Begin(tools_.pool, KVP_RESIDENT, entries));
+  KVP_RETURN_IF_ERROR(step.Wait(tools_.timeout_us));
+  const kvp_geometry& geometry = tools_.pool.geometry();
+  for (uint32_t layer = 0; layer < geometry.num_layers; ++layer) {
+    KVP_ASSIGN_OR_RETURN(const kvp_view view,
+                         tools_.pool.ViewOf(step.get(), tools_.pool.group_of(layer), KVP_TIER_HBM));
+    const kernels::PagedKv kv = tools_.pool.Pages(view, layer, KVP_TIER_HBM);
+    for (size_t i = 0; i < entry_of.size(); ++i) {
+      const auto entry = static_cast<size_t>(entry_of[i]);
+      new_rows_.CopyTo(layer, entry_of[i], first[entry], count[entry], kv, static_cast<int32_t>(i));
+    }
+  }
+  return step.Keep();
+}
+
+}  // namespace kvpager::attention

@@ -1,0 +1,62 @@
+// engine_plugin/attention_engine/chunked_pass.h
+//
+// STREAMED and SPLIT: chunk by chunk, each a step of its own, so that a sequence may be as long as
+// all tiers together. The next chunk is on its way while one is attended; partial results are
+// merged by log-sum-exp. The new tokens' rows are kept aside and written when the pass ends.
+//
+//   STREAMED   chunks pass through HBM
+//   SPLIT      pages are attended where they are, in HBM or in host memory
+
+#ifndef KVPAGER_ENGINE_PLUGIN_ATTENTION_ENGINE_CHUNKED_PASS_H_
+#define KVPAGER_ENGINE_PLUGIN_ATTENTION_ENGINE_CHUNKED_PASS_H_
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine_plugin/attention_engine/chunks.h"
+#include "engine_plugin/attention_engine/new_rows.h"
+#include "engine_plugin/attention_engine/pass.h"
+#include "engine_plugin/attention_engine/scoped_step.h"
+#include "kernels/attention_states.h"
+
+namespace kvpager::attention {
+
+struct ChunkedOptions {
+  uint32_t residency = KVP_STREAMED;  // Or KVP_SPLIT.
+  uint32_t window_blocks = 0;         // Of one chunk.
+  uint32_t chunks_ahead = 2;          // Steps open at once, the one that is attended included.
+};
+
+class ChunkedPass : public Pass {
+ public:
+  ChunkedPass(const Tools& tools, Batch batch, const ChunkedOptions& options);
+
+  absl::Status Attend(uint32_t layer, const LayerInput& input,
+                      const kernels::AttentionOutput& output) override;
+  absl::Status End(KeepOrDiscard keep_or_discard) override;
+
+ private:
+  absl::StatusOr<ScopedStep> BeginChunk(const Chunk& chunk, uint32_t group) const;
+  absl::Status AttendChunk(const Chunk& chunk, const ScopedStep& step, uint32_t layer,
+                           const LayerInput& input);
+  // Adds attention over `kv`, whose entry i is the batch's entry first_entry + i.
+  void AttendPages(const kernels::PagedKv& kv, const kernels::AttentionQuery& query,
+                   int32_t first_entry);
+  // Writes what the pass has kept aside into pages, some tokens of every entry at a time.
+  absl::Status AppendAll();
+  absl::Status AppendSome(const std::vector<int64_t>& first, const std::vector<int64_t>& count);
+
+  const Tools& tools_;
+  const Batch batch_;
+  const ChunkedOptions options_;
+  const std::vector<Chunk> chunks_;
+  NewRows new_rows_;
+  std::vector<kernels::AttentionStates> states_;  // By entry.
+};
+
+}  // namespace kvpager::attention
+
+#endif  // KVPAGER_ENGINE_PLUGIN_ATTENTION_ENGINE_CHUNKED_PASS_H_

@@ -1,0 +1,57 @@
+// engine_plugin/attention_engine/pass.h
+//
+// One forward pass over a batch, in one of the ways that attention_engine.h names. Layers are
+// attended in order, once each.
+//
+// Ownership: a pass borrows its tools, and owns its steps: one that is destroyed before its end
+// discards them. Thread-safety: one thread; the crew works inside the calls.
+// Errors: those of the C ABI; after one, the pass can only be ended with discard.
+
+#ifndef KVPAGER_ENGINE_PLUGIN_ATTENTION_ENGINE_PASS_H_
+#define KVPAGER_ENGINE_PLUGIN_ATTENTION_ENGINE_PASS_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "engine_plugin/attention_engine/batch.h"
+#include "engine_plugin/attention_engine/crew.h"
+#include "engine_plugin/attention_engine/pool_view.h"
+#include "kernels/attention.h"
+
+namespace kvpager::attention {
+
+// What all passes of an engine use.
+struct Tools {
+  PoolView pool;
+  Crew& crew;
+  int32_t query_heads = 0;
+  float scale = 1.0f;
+  uint64_t timeout_us = 0;  // Per step.
+};
+
+enum class KeepOrDiscard { kKeep, kDiscard };
+
+class Pass {
+ public:
+  virtual ~Pass() = default;
+
+  // Appends the new tokens' rows of `layer`, and attends the queries to everything before them and
+  // to themselves, causally.
+  virtual absl::Status Attend(uint32_t layer, const LayerInput& input,
+                              const kernels::AttentionOutput& output) = 0;
+  virtual absl::Status End(KeepOrDiscard keep_or_discard) = 0;
+};
+
+inline kernels::AttentionQuery QueryOf(const Tools& tools, const Batch& batch,
+                                       const LayerInput& input) {
+  kernels::AttentionQuery query;
+  query.query = input.query;
+  query.query_heads = tools.query_heads;
+  query.scale = tools.scale;
+  query.query_indptr = batch.new_indptr.data();
+  return query;
+}
+
+}  // namespace kvpager::attention
+
+#endif  // KVPAGER_ENGINE_PLUGIN_ATTENTION_ENGINE_PASS_H_

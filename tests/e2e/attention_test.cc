@@ -1,0 +1,243 @@
+// That attention over a sequence which does not fit in HBM, nor in HBM and host memory together, is
+// what it must be, in every mode: prefilled in passes, then decoded, every output compared with
+// attention as the formula says, over rows that were never in a page.
+
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "engine_plugin/attention_engine/attention_engine.h"
+#include "gtest/gtest.h"
+#include "kernels/dtype.h"
+#include "tests/e2e/testbed.h"
+
+namespace kvpager::e2e {
+namespace {
+
+using attention::AttentionEngine;
+using attention::AttentionEngineOptions;
+using attention::KeepOrDiscard;
+using attention::Mode;
+using attention::PassEntry;
+
+constexpr uint32_t kLayers = 4;
+constexpr uint32_t kLayersPerPage = 2;
+constexpr uint32_t kKvHeads = 2;
+constexpr uint32_t kQueryHeads = 6;
+constexpr uint32_t kDim = 64;
+constexpr uint32_t kPageTokens = 16;
+constexpr float kTolerance = 2e-4f;
+
+kvp_geometry Geometry() {
+  kvp_geometry geometry{};
+  geometry.struct_size = sizeof geometry;
+  geometry.page_tokens = kPageTokens;
+  geometry.num_layers = kLayers;
+  geometry.layers_per_page = kLayersPerPage;
+  geometry.num_kv_heads = kKvHeads;
+  geometry.head_dim_k = geometry.head_dim_v = kDim;
+  geometry.dtype = KVP_DTYPE_F16;
+  geometry.layout = KVP_LAYOUT_NHD;
+  return geometry;
+}
+
+// Numbers that float16 holds exactly, so that pages and the oracle have the same.
+std::vector<float> Rows(std::mt19937_64& random, size_t count) {
+  std::vector<float> rows(count);
+  for (float& value : rows) value = static_cast<float>(static_cast<int>(random() % 257) - 128) / 64;
+  return rows;
+}
+
+// The K and V of one sequence, all layers, and attention over them in double.
+class Oracle {
+ public:
+  Oracle() : k_(kLayers), v_(kLayers) {}
+
+  void Append(uint32_t layer, const float* k, const float* v, uint32_t tokens) {
+    k_[layer].insert(k_[layer].end(), k, k + size_t{tokens} * kKvHeads * kDim);
+    v_[layer].insert(v_[layer].end(), v, v + size_t{tokens} * kKvHeads * kDim);
+  }
+  void DropLast(uint32_t tokens) {
+    for (auto* part : {&k_, &v_}) {
+      for (auto& rows : *part) rows.resize(rows.size() - size_t{tokens} * kKvHeads * kDim);
+    }
+  }
+  size_t TokensOf(uint32_t layer) const { return k_[layer].size() / (kKvHeads * kDim); }
+
+  // Of the query head at `position`, to everything up to itself.
+  std::vector<double> Attend(uint32_t layer, const float* query, uint32_t head,
+                             int64_t position) const {
+    const uint32_t kv_head = head / (kQueryHeads / kKvHeads);
+    std::vector<double> weights;
+    double sum = 0;
+    for (int64_t t = 0; t <= position; ++t) {
+      const float* const row = Row(k_[layer], t, kv_head);
+      double logit = 0;
+      for (uint32_t i = 0; i < kDim; ++i) logit += double{query[i]} * row[i];
+      weights.push_back(std::exp(logit / std::sqrt(double{kDim})));
+      sum += weights.back();
+    }
+    std::vector<double> output(kDim, 0);
+    for (int64_t t = 0; t <= position; ++t) {
+      const float* const row = Row(v_[layer], t, kv_head);
+      const double weight = weights[static_cast<size_t>(t)] / sum;
+      for (uint32_t i = 0; i < kDim; ++i) output[i] += weight * row[i];
+    }
+    return output;
+  }
+
+ private:
+  static const float* Row(const std::vector<float>& rows, int64_t token, uint32_t head) {
+    return rows.data() + (static_cast<size_t>(token) * kKvHeads + head) * kDim;
+  }
+  std::vector<std::vector<float>> k_;
+  std::vector<std::vector<float>> v_;
+};
+
+class Attention : public ::testing::TestWithParam<Mode> {
+ protected:
+  void Start(const DaemonOptions& options) {
+    daemon_ = std::make_unique<Daemon>(directory_, options);
+    ASSERT_TRUE(daemon_->WaitUntilReady()) << daemon_->Log();
+    geometry_ = Geometry();
+    kvp_client_options client{};
+    client.struct_size = sizeof client;
+    client.abi_version = KVP_ABI_MAJOR << 16 | KVP_ABI_MINOR;
+    client.socket_path = daemon_->socket_path().c_str();
+    client.pool = "attention";
+    client.model = "test-model";
+    client.geometry = &geometry_;
+    client.timeout_us = 20'000'000;
+    ASSERT_EQ(kvp_client_open(&client, &client_), KVP_OK) << kvp_last_error();
+    AttentionEngineOptions engine;
+    engine.client = client_;
+    engine.geometry = geometry_;
+    engine.query_heads = kQueryHeads;
+    engine.threads = 2;
+    auto made = AttentionEngine::Create(engine);
+    ASSERT_TRUE(made.ok()) << made.status();
+    engine_ = *std::move(made);
+  }
+  ~Attention() override {
+    engine_.reset();
+    kvp_client_close(client_);
+  }
+
+  kvp_seq Open() {
+    kvp_seq seq = 0;
+    EXPECT_EQ(kvp_seq_open(client_, nullptr, 0, &seq, nullptr), KVP_OK);
+    return seq;
+  }
+
+  // A pass over sequences that gain `new_tokens` each; the last query token of each is checked in
+  // every layer and head.
+  void Pass(Mode mode, const std::vector<kvp_seq>& seqs, std::vector<Oracle>& oracles,
+            uint32_t new_tokens, KeepOrDiscard keep_or_discard = KeepOrDiscard::kKeep) {
+    std::vector<PassEntry> entries;
+    for (const kvp_seq seq : seqs) entries.push_back({seq, new_tokens});
+    const absl::Status begun = engine_->BeginPass(mode, entries);
+    ASSERT_TRUE(begun.ok()) << begun;
+    const size_t tokens = seqs.size() * new_tokens;
+    for (uint32_t layer = 0; layer < kLayers; ++layer) {
+      const std::vector<float> query = Rows(random_, tokens * kQueryHeads * kDim);
+      const std::vector<float> k = Rows(random_, tokens * kKvHeads * kDim);
+      const std::vector<float> v = Rows(random_, tokens * kKvHeads * kDim);
+      std::vector<float> output(tokens * kQueryHeads * kDim, std::nanf(""));
+      const absl::Status attended = engine_->AttendLayer(layer, {query.data(), k.data(), v.data()},
+                                                         {.output = output.data(), .lse = nullptr});
+      ASSERT_TRUE(attended.ok()) << attended;
+      for (size_t i = 0; i < seqs.size(); ++i) {
+        const size_t first = i * new_tokens;
+        oracles[i].Append(layer, k.data() + first * kKvHeads * kDim,
+                          v.data() + first * kKvHeads * kDim, new_tokens);
+        Compare(layer, oracles[i], query, output, first + new_tokens - 1);
+      }
+    }
+    const absl::Status ended = engine_->EndPass(keep_or_discard);
+    ASSERT_TRUE(ended.ok()) << ended;
+    if (keep_or_discard == KeepOrDiscard::kKeep) return;
+    for (Oracle& oracle : oracles) oracle.DropLast(new_tokens);
+  }
+
+  void Compare(uint32_t layer, const Oracle& oracle, const std::vector<float>& query,
+               const std::vector<float>& output, size_t token) {
+    const auto layer_tokens = static_cast<int64_t>(oracle.TokensOf(layer));
+    for (uint32_t head = 0; head < kQueryHeads; ++head) {
+      const size_t row = (token * kQueryHeads + head) * kDim;
+      const std::vector<double> expected =
+          oracle.Attend(layer, query.data() + row, head, layer_tokens - 1);
+      for (uint32_t i = 0; i < kDim; ++i) {
+        ASSERT_NEAR(output[row + i], expected[i], kTolerance)
+            << "layer " << layer << " head " << head << " element " << i << " at token "
+            << layer_tokens - 1;
+      }
+    }
+  }
+
+  TemporaryDirectory directory_;
+  std::unique_ptr<Daemon> daemon_;
+  kvp_geometry geometry_{};
+  kvp_client* client_ = nullptr;
+  std::unique_ptr<AttentionEngine> engine_;
+  std::mt19937_64 random_{17};
+};
+
+// 8 blocks in HBM, 12 in host memory, and a sequence of 64.
+TEST_P(Attention, ASequenceLargerThanMemoryIsAttendedExactly) {
+  Start({.blocks_hbm = 8, .blocks_host = 12, .blocks_nvme = 256});
+  ASSERT_FALSE(HasFatalFailure());
+  const std::vector<kvp_seq> seqs = {Open()};
+  std::vector<Oracle> oracles(1);
+  for (int pass = 0; pass < 32; ++pass) {
+    Pass(GetParam(), seqs, oracles, 2 * kPageTokens);
+    ASSERT_FALSE(HasFatalFailure());
+  }
+  for (int pass = 0; pass < 20; ++pass) {
+    Pass(GetParam(), seqs, oracles, 1);
+    ASSERT_FALSE(HasFatalFailure());
+  }
+  Pass(GetParam(), seqs, oracles, 5, KeepOrDiscard::kDiscard);
+  Pass(GetParam(), seqs, oracles, 3);
+  uint64_t tokens = 0;
+  EXPECT_EQ(kvp_seq_length(client_, seqs[0], &tokens), KVP_OK);
+  EXPECT_EQ(tokens, 32u * 2 * kPageTokens + 23);
+}
+
+TEST_P(Attention, ABatchIsStreamedLikeOneLongSequence) {
+  Start({.blocks_hbm = 8, .blocks_host = 12, .blocks_nvme = 256});
+  ASSERT_FALSE(HasFatalFailure());
+  const std::vector<kvp_seq> seqs = {Open(), Open(), Open()};
+  std::vector<Oracle> oracles(3);
+  for (int pass = 0; pass < 6; ++pass) {
+    Pass(GetParam(), seqs, oracles, 21);
+    ASSERT_FALSE(HasFatalFailure());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, Attention, ::testing::Values(Mode::kStreamed, Mode::kSplit),
+                         [](const auto& param) {
+                           return param.param == Mode::kStreamed ? "streamed" : "split";
+                         });
+
+class ResidentAttention : public Attention {};
+INSTANTIATE_TEST_SUITE_P(Modes, ResidentAttention, ::testing::Values(Mode::kAuto));
+
+TEST_P(ResidentAttention, DoesTheSameWhereEverythingFits) {
+  Start({.blocks_hbm = 64, .blocks_host = 64, .blocks_nvme = 64});
+  ASSERT_FALSE(HasFatalFailure());
+  const std::vector<kvp_seq> seqs = {Open(), Open()};
+  std::vector<Oracle> oracles(2);
+  for (const uint32_t tokens : {40u, 1u, 1u, 17u}) {
+    Pass(GetParam(), seqs, oracles, tokens);
+    ASSERT_FALSE(HasFatalFailure());
+    EXPECT_EQ(engine_->mode(), Mode::kResident);
+  }
+  Pass(Mode::kStreamed, seqs, oracles, 9);
+  Pass(Mode::kSplit, seqs, oracles, 2);
+}
+
+}  // namespace
+}  // namespace kvpager::e2e
