@@ -19,7 +19,9 @@ constexpr uint32_t kChunksInPool = 4;
 
 absl::Status Check(const AttentionEngineOptions& options) {
   if (options.client == nullptr) return absl::InvalidArgumentError("client is null");
-  if (options.threads == 0) return absl::InvalidArgumentError("threads is 0; 1 is the caller's");
+  if (options.workers.count() < 1) {
+    return absl::InvalidArgumentError("workers is less than 1, which is the caller");
+  }
   const uint32_t kv_heads = options.geometry.num_kv_heads;
   if (options.query_heads == 0 || kv_heads == 0 || options.query_heads % kv_heads != 0) {
     return absl::InvalidArgumentError(
@@ -33,9 +35,8 @@ absl::Status Check(const AttentionEngineOptions& options) {
 
 AttentionEngine::AttentionEngine(const AttentionEngineOptions& options, PoolView pool)
     : options_(options),
-      crew_(static_cast<int32_t>(options.threads)),
       tools_{.pool = std::move(pool),
-             .crew = crew_,
+             .workers = options.workers,
              .query_heads = static_cast<int32_t>(options.query_heads),
              .scale = options.scale,
              .timeout_us = options.timeout_us} {

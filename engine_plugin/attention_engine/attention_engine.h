@@ -17,7 +17,7 @@
 // Results are the same in all modes, but for rounding (docs/KERNELS.md).
 //
 // Ownership: borrows the client, which must have nothing else to do during a pass with the pass's
-// sequences. Thread-safety: one thread; it starts options.threads - 1 of its own.
+// sequences. Thread-safety: one thread; it starts none, and uses those of options.workers.
 // Errors: those of the C ABI, in its words; after one, EndPass with kDiscard.
 
 #ifndef KVPAGER_ENGINE_PLUGIN_ATTENTION_ENGINE_ATTENTION_ENGINE_H_
@@ -37,10 +37,10 @@ enum class Mode { kResident, kStreamed, kSplit, kAuto };
 
 struct AttentionEngineOptions {
   kvp_client* client = nullptr;
-  kvp_geometry geometry{};           // That of the pool.
-  uint32_t query_heads = 0;          // A multiple of geometry.num_kv_heads.
-  float scale = 0;                   // Of the logits; 0: 1 / sqrt(head_dim_k).
-  uint32_t threads = 1;              // The caller's included.
+  kvp_geometry geometry{};   // That of the pool.
+  uint32_t query_heads = 0;  // A multiple of geometry.num_kv_heads.
+  float scale = 0;           // Of the logits; 0: 1 / sqrt(head_dim_k).
+  Workers workers;
   uint32_t window_blocks = 0;        // STREAMED, SPLIT: blocks of one chunk; 0: chosen.
   uint64_t timeout_us = 60'000'000;  // Per step.
 };
@@ -69,7 +69,6 @@ class AttentionEngine {
   uint32_t WindowBlocks(Mode mode) const;
 
   const AttentionEngineOptions options_;
-  Crew crew_;
   Tools tools_;
   Mode mode_ = Mode::kAuto;
   uint32_t next_layer_ = 0;

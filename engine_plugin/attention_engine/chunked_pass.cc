@@ -38,8 +38,9 @@ absl::StatusOr<ScopedStep> ChunkedPass::BeginChunk(const Chunk& chunk, uint32_t 
 
 void ChunkedPass::AttendPages(const kernels::PagedKv& kv, const kernels::AttentionQuery& query,
                               int32_t first_entry) {
-  kernels::SplitAttention attention(kv, query, kernels::PlanWork(kv, query, tools_.crew.size()));
-  tools_.crew.Run([&](int32_t worker) { attention.Attend(kv, query, worker); });
+  kernels::SplitAttention attention(kv, query,
+                                    kernels::PlanWork(kv, query, tools_.workers.count()));
+  tools_.workers.Run([&](int32_t worker) { attention.Attend(kv, query, worker); });
   for (int32_t entry = 0; entry < kv.batch_size; ++entry) {
     states_[static_cast<size_t>(first_entry + entry)].Merge(attention.MergeEntry(entry));
   }
@@ -76,8 +77,8 @@ absl::Status ChunkedPass::Attend(uint32_t layer, const LayerInput& input,
   };
   KVP_RETURN_IF_ERROR(begin_ahead());
   // What needs no page of the pool, while the first chunk is on its way.
-  tools_.crew.Run([&](int32_t worker) {
-    for (int32_t entry = worker; entry < batch_.size(); entry += tools_.crew.size()) {
+  tools_.workers.Run([&](int32_t worker) {
+    for (int32_t entry = worker; entry < batch_.size(); entry += tools_.workers.count()) {
       new_rows_.Write(batch_, layer, input, entry);
     }
   });

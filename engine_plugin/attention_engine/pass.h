@@ -4,7 +4,7 @@
 // attended in order, once each.
 //
 // Ownership: a pass borrows its tools, and owns its steps: one that is destroyed before its end
-// discards them. Thread-safety: one thread; the crew works inside the calls.
+// discards them. Thread-safety: one thread; the workers work inside the calls.
 // Errors: those of the C ABI; after one, the pass can only be ended with discard.
 
 #ifndef KVPAGER_ENGINE_PLUGIN_ATTENTION_ENGINE_PASS_H_
@@ -14,8 +14,8 @@
 
 #include "absl/status/status.h"
 #include "engine_plugin/attention_engine/batch.h"
-#include "engine_plugin/attention_engine/crew.h"
 #include "engine_plugin/attention_engine/pool_view.h"
+#include "engine_plugin/attention_engine/workers.h"
 #include "kernels/attention.h"
 
 namespace kvpager::attention {
@@ -23,7 +23,7 @@ namespace kvpager::attention {
 // What all passes of an engine use.
 struct Tools {
   PoolView pool;
-  Crew& crew;
+  Workers workers;
   int32_t query_heads = 0;
   float scale = 1.0f;
   uint64_t timeout_us = 0;  // Per step.

@@ -24,8 +24,8 @@ absl::StatusOr<std::unique_ptr<Pass>> ResidentPass::Begin(const Tools& tools, Ba
 }
 
 void ResidentPass::Append(const kernels::PagedKv& kv, const LayerInput& input) {
-  tools_.crew.Run([&](int32_t worker) {
-    for (int32_t entry = worker; entry < batch_.size(); entry += tools_.crew.size()) {
+  tools_.workers.Run([&](int32_t worker) {
+    for (int32_t entry = worker; entry < batch_.size(); entry += tools_.workers.count()) {
       const int64_t first = batch_.new_indptr[static_cast<size_t>(entry)];
       kernels::NewTokens tokens;
       tokens.k = input.k + first * kv.kv_heads * kv.head_dim_k;
@@ -45,10 +45,10 @@ absl::Status ResidentPass::Attend(uint32_t layer, const LayerInput& input,
   const kernels::AttentionQuery query = QueryOf(tools_, batch_, input);
   // The lengths are those of every layer: planned once.
   if (!attention_.has_value()) {
-    attention_.emplace(kv, query, kernels::PlanWork(kv, query, tools_.crew.size()));
+    attention_.emplace(kv, query, kernels::PlanWork(kv, query, tools_.workers.count()));
   }
-  tools_.crew.Run([&](int32_t worker) { attention_->Attend(kv, query, worker); });
-  tools_.crew.Run([&](int32_t worker) { attention_->Finish(query, output, worker); });
+  tools_.workers.Run([&](int32_t worker) { attention_->Attend(kv, query, worker); });
+  tools_.workers.Run([&](int32_t worker) { attention_->Finish(query, output, worker); });
   return absl::OkStatus();
 }
 

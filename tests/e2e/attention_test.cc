@@ -7,6 +7,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "engine_plugin/attention_engine/attention_engine.h"
@@ -116,7 +117,11 @@ class Attention : public ::testing::TestWithParam<Mode> {
     engine.client = client_;
     engine.geometry = geometry_;
     engine.query_heads = kQueryHeads;
-    engine.threads = 2;
+    engine.workers = attention::Workers(2, [](const attention::Workers::Work& work) {
+      std::thread other([&work] { work(1); });
+      work(0);
+      other.join();
+    });
     auto made = AttentionEngine::Create(engine);
     ASSERT_TRUE(made.ok()) << made.status();
     engine_ = *std::move(made);

@@ -8,7 +8,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "engine_plugin/attention_engine/crew.h"
 #include "kernels/cpu/ceiling.h"
 #include "kernels/cpu/split_attention.h"
 #include "kernels/reference/attend.h"
@@ -16,6 +15,7 @@
 #include "memmgr/base/status_macros.h"
 #include "tools/kvpager-bench/decode.h"
 #include "tools/kvpager-bench/sample.h"
+#include "tools/support/crew.h"
 
 namespace kvpager::bench {
 namespace {
@@ -133,7 +133,7 @@ class Measurement {
 
   const DecodeCase& case_;
   const PagedBatch& batch_;
-  attention::Crew crew_;
+  tools::Crew crew_;
   kernels::SplitAttention attention_;
   std::vector<float> output_;
   std::vector<float> lse_;

@@ -1,12 +1,12 @@
-// engine_plugin/attention_engine/crew.h
+// tools/support/crew.h
 //
 // A few threads that do one thing at the same time, again and again, without being started anew.
 // The caller is one of them.
 //
 // Ownership: its threads end with the object. Thread-safety: one caller.
 
-#ifndef KVPAGER_ENGINE_PLUGIN_ATTENTION_ENGINE_CREW_H_
-#define KVPAGER_ENGINE_PLUGIN_ATTENTION_ENGINE_CREW_H_
+#ifndef KVPAGER_TOOLS_SUPPORT_CREW_H_
+#define KVPAGER_TOOLS_SUPPORT_CREW_H_
 
 #include <barrier>
 #include <cstdint>
@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-namespace kvpager::attention {
+namespace kvpager::tools {
 
 class Crew {
  public:
@@ -36,6 +36,6 @@ class Crew {
   std::vector<std::thread> threads_;
 };
 
-}  // namespace kvpager::attention
+}  // namespace kvpager::tools
 
-#endif  // KVPAGER_ENGINE_PLUGIN_ATTENTION_ENGINE_CREW_H_
+#endif  // KVPAGER_TOOLS_SUPPORT_CREW_H_

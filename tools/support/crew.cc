@@ -1,6 +1,6 @@
-#include "engine_plugin/attention_engine/crew.h"
+#include "tools/support/crew.h"
 
-namespace kvpager::attention {
+namespace kvpager::tools {
 
 Crew::Crew(int32_t size) : size_(size), start_(size), end_(size) {
   for (int32_t worker = 1; worker < size; ++worker) {
@@ -28,4 +28,4 @@ void Crew::Run(const std::function<void(int32_t)>& work) {
   end_.arrive_and_wait();
 }
 
-}  // namespace kvpager::attention
+}  // namespace kvpager::tools
