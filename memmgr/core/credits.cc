@@ -15,8 +15,9 @@ CreditTable::CreditTable(const Limits& limits) : rows_(limits.sequences_max) {}
 CreditTable::List* CreditTable::ListOf(CreditState state) {
   switch (state) {
     case CreditState::kWanted:
+      return &wanted_;
     case CreditState::kPlacing:
-      return &waiting_;
+      return &placing_;
     case CreditState::kGranted:
       return &granted_;
     default:
@@ -53,7 +54,7 @@ void CreditTable::Set(SequenceId id, const Credit& credit) {
 
 namespace {
 
-constexpr uint32_t kLooksPerInput = 8;  // At those that wait.
+constexpr uint32_t kLooksPerInput = 8;  // At each line.
 
 void Tell(CoreState& s, SequenceId id, CreditWriteKind kind) {
   const Sequence& sequence = *s.sequences.Find(id);
@@ -80,11 +81,14 @@ bool StepWaitsForRoom(const CoreState& s) {
 }
 
 // Frames that nobody needs now: steps come first, and the free stock is not drained (R6).
-bool HasRoomFor(const CoreState& s, NamespaceId owner) {
+bool PoolHasRoom(const CoreState& s) {
   constexpr size_t kTier = TierIndex(Tier::kHbm);
   if (s.credits.blocks() >= s.limits.credits_max || StepWaitsForRoom(s)) return false;
   const uint32_t kept = std::max(s.limits.free_low[kTier], s.limits.num_groups);
-  if (s.blocks.frames(Tier::kHbm).free_count() < kept + s.limits.num_groups) return false;
+  return s.blocks.frames(Tier::kHbm).free_count() >= kept + s.limits.num_groups;
+}
+
+bool NamespaceHasRoom(const CoreState& s, NamespaceId owner) {
   return s.blocks.charges().Room(owner, Tier::kHbm) >= 2 * s.limits.num_groups;
 }
 
@@ -117,25 +121,33 @@ bool PlaceAll(CoreState& s, BlockIndex block) {
   return all;
 }
 
-// One step for who waited longest. False if nothing can be done for anybody now.
-bool AdvanceFirst(CoreState& s) {
-  const SequenceId id = s.credits.first_waiting();
-  Credit credit = s.credits.of(id);
-  const Sequence& sequence = *s.sequences.Find(id);
-  if (credit.state == CreditState::kWanted) {
-    if (!HasRoomFor(s, sequence.name_space)) return false;
-    credit.block = AllocateAhead(s, sequence);
-    if (credit.block.is_none()) return false;
-    credit.state = CreditState::kPlacing;
-  }
-  if (PlaceAll(s, credit.block)) {
+// Granted if all its frames are there by now; else behind the others that are being placed.
+void AdvancePlacing(CoreState& s, SequenceId id, Credit credit) {
+  const bool placed = PlaceAll(s, credit.block);
+  if (placed) {
     credit.state = CreditState::kGranted;
     credit.granted = s.now;
   }
-  s.credits.Set(id, credit);  // If it waits on, behind the others.
-  if (credit.state != CreditState::kGranted) return true;
+  s.credits.Set(id, credit);
+  if (!placed) return;
   Tell(s, id, CreditWriteKind::kGrant);
   ++s.metrics.credits_granted;
+}
+
+// Begins to place what the first in line wants. False if there is room for nobody.
+bool AdvanceWanted(CoreState& s) {
+  if (!PoolHasRoom(s)) return false;
+  const SequenceId id = s.credits.first_wanted();
+  const Sequence& sequence = *s.sequences.Find(id);
+  Credit credit = s.credits.of(id);
+  if (!NamespaceHasRoom(s, sequence.name_space)) {
+    s.credits.Set(id, credit);  // To the end of the line.
+    return true;
+  }
+  credit.block = AllocateAhead(s, sequence);
+  if (credit.block.is_none()) return false;
+  credit.state = CreditState::kPlacing;
+  AdvancePlacing(s, id, credit);
   return true;
 }
 
@@ -167,11 +179,15 @@ void WantCredit(CoreState& s, SequenceId id) {
 }
 
 void GrantCredits(CoreState& s) {
-  const uint32_t looks = std::min(s.credits.waiting(), kLooksPerInput);
-  for (uint32_t i = 0; i < looks; ++i) {
-    if (s.effects->credit_writes.size() >= s.limits.credits_max) return;
-    if (!s.Spend(s.limits.num_groups)) return;
-    if (AdvanceFirst(s)) continue;
+  const auto may_look = [&s] {
+    return s.effects->credit_writes.size() < s.limits.credits_max && s.Spend(s.limits.num_groups);
+  };
+  for (uint32_t i = std::min(s.credits.placing(), kLooksPerInput); i > 0 && may_look(); --i) {
+    const SequenceId id = s.credits.first_placing();
+    AdvancePlacing(s, id, s.credits.of(id));
+  }
+  for (uint32_t i = std::min(s.credits.wanted(), kLooksPerInput); i > 0 && may_look(); --i) {
+    if (AdvanceWanted(s)) continue;
     RecycleOldest(s);
     return;
   }
@@ -179,6 +195,10 @@ void GrantCredits(CoreState& s) {
 
 bool RevokeCredits(CoreState& s, uint32_t blocks) {
   bool any = false;
+  for (; blocks > 0 && !s.credits.first_placing().is_none(); --blocks) {
+    Forget(s, s.credits.first_placing());
+    any = true;
+  }
   for (; blocks > 0 && !s.credits.first_granted().is_none(); --blocks) {
     Ask(s, s.credits.first_granted());
     any = true;

@@ -11,14 +11,15 @@
 //                               |   taken -> (the sequence's)
 //                               +-> none
 //
-//   wanted   waits for room: only what is free beyond the low mark is given away
+//   wanted   waits for room: only what is free beyond the low mark is given away. Who lacks room in
+//            its namespace alone lets the others go before it
 //   placing  has its block; frames are being scrubbed
 //   granted  the engine may take it, at any time, by compare-and-swap on a word of shared memory
 //   asked    the daemon is about to take it back, by compare-and-swap on the same word
 //   taken    the engine was faster; it will say so
 //
-// Granted credits go back, the oldest first, as soon as a step waits for a frame, and one at a time
-// when all that may be given are given and the oldest has been idle for kCreditIdleNs.
+// Placing and granted ones go back, the oldest first, as soon as a step waits for a frame, and one
+// at a time when all that may be given are given and the oldest has been idle for kCreditIdleNs.
 //
 // Thread-safety: none. No allocation after construction. O(1), but for RevokeCredits: O(blocks
 // asked for).
@@ -60,10 +61,12 @@ class CreditTable {
 
   void Set(SequenceId id, const Credit& credit);
 
-  // Those that wait, who waited longest first; and those granted, the oldest first. None: empty.
-  SequenceId first_waiting() const { return waiting_.first; }
+  // Those in a state that has a line, in the order in which they came to it. None: nobody.
+  SequenceId first_wanted() const { return wanted_.first; }
+  SequenceId first_placing() const { return placing_.first; }
   SequenceId first_granted() const { return granted_.first; }
-  uint32_t waiting() const { return waiting_.count; }
+  uint32_t wanted() const { return wanted_.count; }
+  uint32_t placing() const { return placing_.count; }
 
  private:
   struct Row {
@@ -83,7 +86,8 @@ class CreditTable {
   void Remove(List& list, SequenceId id);
 
   std::vector<Row> rows_;
-  List waiting_;
+  List wanted_;
+  List placing_;
   List granted_;
   uint32_t blocks_ = 0;
   uint32_t asked_ = 0;
@@ -96,7 +100,8 @@ void WantCredit(CoreState& state, SequenceId id);
 // Gives credits to those who wait, as far as there is room.
 void GrantCredits(CoreState& state);
 
-// Asks for up to `blocks` granted credits back. True if it asked for any, or freed some.
+// Takes back what is being placed, then asks for up to `blocks` granted ones. True if there was
+// any.
 bool RevokeCredits(CoreState& state, uint32_t blocks);
 
 // What came of asking: the daemon was faster, or the engine.

@@ -194,5 +194,20 @@ TEST_F(Credits, AnotherNamespacesBytesAreScrubbedFirst) {
   EXPECT_EQ(core().metrics().copies_started[ChannelIndex(Channel::kScrub)], before + 4);
 }
 
+// One namespace is nearly at its maximum, and its sequences ask first.
+TEST(CreditsWithQuotas, WhoMayHaveNoneKeepsNobodyElseFromHavingOne) {
+  PoolOptions options = Options();
+  options.quotas.resize(1);
+  options.quotas[0].tiers[TierIndex(Tier::kHbm)].max = 3;  // A block, and no room for two more.
+  ServedCore core(options);
+  core.Feed(kEngine, AttachCommand{NamespaceId{0}, /*message_free=*/true});
+  core.Feed(kPinned, AttachCommand{NamespaceId{1}, /*message_free=*/true});
+  const SequenceId bounded = core.Open(kEngine);
+  ASSERT_TRUE(core.Step(kEngine, bounded, 1));
+  const SequenceId free = core.Open(kPinned);
+  ASSERT_TRUE(core.Step(kPinned, free, 1));
+  EXPECT_TRUE(core.has_credit(free));
+}
+
 }  // namespace
 }  // namespace kvpager
