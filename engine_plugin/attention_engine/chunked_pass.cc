@@ -118,8 +118,20 @@ absl::Status ChunkedPass::AppendAll() {
       room -= count[i];
     }
     if (room == tokens_max) return absl::OkStatus();
-    KVP_RETURN_IF_ERROR(AppendSome(first, count));
+    if (const absl::Status appended = AppendSome(first, count); !appended.ok()) {
+      TakeBack(first);
+      return appended;
+    }
     for (size_t i = 0; i < first.size(); ++i) first[i] += count[i];
+  }
+}
+
+void ChunkedPass::TakeBack(const std::vector<int64_t>& appended) const {
+  for (size_t i = 0; i < appended.size(); ++i) {
+    if (appended[i] == 0) continue;
+    // If that fails too, the next call on the sequence says so.
+    static_cast<void>(kvp_seq_truncate(tools_.pool.client(), batch_.entries[i].seq,
+                                       static_cast<uint64_t>(batch_.before_tokens[i])) == KVP_OK);
   }
 }
 

@@ -45,8 +45,10 @@ class ChunkedPass : public Pass {
   // Adds attention over `kv`, whose entry i is the batch's entry first_entry + i.
   void AttendPages(const kernels::PagedKv& kv, const kernels::AttentionQuery& query,
                    int32_t first_entry);
-  // Writes what the pass has kept aside into pages, some tokens of every entry at a time.
+  // Writes what the pass has kept aside into pages, a window's worth at a time: all of it, or after
+  // an error nothing.
   absl::Status AppendAll();
+  void TakeBack(const std::vector<int64_t>& appended) const;
   absl::Status AppendSome(const std::vector<int64_t>& first, const std::vector<int64_t>& count);
 
   const Tools& tools_;

@@ -211,6 +211,32 @@ TEST_P(Attention, ASequenceLargerThanMemoryIsAttendedExactly) {
   EXPECT_EQ(tokens, 16u * 2 * kPageTokens + 13);
 }
 
+// All tiers together hold 12 blocks. The engine's message says why, and nothing is left behind.
+TEST_P(Attention, APassThatDoesNotFitLeavesTheSequenceAsItWas) {
+  Start({.blocks_hbm = 4, .blocks_host = 4, .blocks_nvme = 4});
+  ASSERT_FALSE(HasFatalFailure());
+  const std::vector<kvp_seq> seqs = {Open()};
+  std::vector<Oracle> oracles(1);
+  Pass(GetParam(), seqs, oracles, 4 * kPageTokens);
+  ASSERT_FALSE(HasFatalFailure());
+  const std::vector<PassEntry> entries = {{seqs[0], 16 * kPageTokens}};
+  ASSERT_TRUE(engine_->BeginPass(GetParam(), entries).ok());
+  const size_t tokens = 16 * kPageTokens;
+  const std::vector<float> rows = Rows(random_, tokens * kQueryHeads * kDim);
+  std::vector<float> output(rows.size());
+  for (uint32_t layer = 0; layer < kLayers; ++layer) {
+    const absl::Status attended = engine_->AttendLayer(
+        layer, {rows.data(), rows.data(), rows.data()}, {.output = output.data(), .lse = nullptr});
+    ASSERT_TRUE(attended.ok()) << attended;
+  }
+  const absl::Status ended = engine_->EndPass(KeepOrDiscard::kKeep);
+  EXPECT_EQ(ended.code(), absl::StatusCode::kResourceExhausted) << ended;
+  uint64_t length = 0;
+  EXPECT_EQ(kvp_seq_length(client_, seqs[0], &length), KVP_OK);
+  EXPECT_EQ(length, 4u * kPageTokens);
+  Pass(GetParam(), seqs, oracles, 1);
+}
+
 TEST_P(Attention, ABatchIsStreamedLikeOneLongSequence) {
   Start({.blocks_hbm = 8, .blocks_host = 12, .blocks_nvme = 256});
   ASSERT_FALSE(HasFatalFailure());
