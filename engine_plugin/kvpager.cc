@@ -199,7 +199,7 @@ kvp_status kvp_client_layer(kvp_client* client, int32_t tier, uint32_t layer, vo
   }
   uint8_t* k = frames + (layer % geometry.layers_per_page) * geometry.layer_bytes();
   *k_data = k;
-  *v_data = k + geometry.k_bytes();
+  *v_data = geometry.head_dim_v == 0 ? k : k + geometry.k_bytes();
   return KVP_OK;
 }
 

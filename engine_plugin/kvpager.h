@@ -96,9 +96,9 @@ typedef struct kvp_geometry {
   uint32_t layers_per_page; /* divides num_layers */
   uint32_t num_kv_heads;
   uint32_t head_dim_k;
-  uint32_t head_dim_v;
-  uint32_t dtype;  /* KVP_DTYPE_* */
-  uint32_t layout; /* KVP_LAYOUT_* */
+  uint32_t head_dim_v; /* 0: V is the start of K's rows (multi-head latent attention) */
+  uint32_t dtype;      /* KVP_DTYPE_* */
+  uint32_t layout;     /* KVP_LAYOUT_* */
 } kvp_geometry;
 
 /* ---- Client ---------------------------------------------------------------------------------- */
@@ -169,9 +169,9 @@ typedef struct kvp_pool_info {
 /* Constant for the life of the client. */
 KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_client_pool_info(kvp_client* client, kvp_pool_info* info);
 
-/* Addresses of frame 0 of K and V of one layer, in `tier` KVP_TIER_HBM (device addresses where the
- * pool is on a GPU) or KVP_TIER_HOST (read-only). Mapped until kvp_client_close. Touch only frames
- * that a view lists, between wait and end. */
+/* Addresses of frame 0 of K and V of one layer (the same where V is the start of K's rows), in
+ * `tier` KVP_TIER_HBM (device addresses where the pool is on a GPU) or KVP_TIER_HOST (read-only).
+ * Mapped until kvp_client_close. Touch only frames that a view lists, between wait and end. */
 KVP_EXPORT KVP_MUST_CHECK kvp_status kvp_client_layer(kvp_client* client, int32_t tier,
                                                       uint32_t layer, void** k_data, void** v_data);
 

@@ -43,7 +43,7 @@ kvp_pool_info PoolInfoOf(const PoolInfo& pool, const Geometry& geometry) {
     strides[2] = head_dim;
   };
   fill(geometry.head_dim_k, info.k_strides);
-  fill(geometry.head_dim_v, info.v_strides);
+  fill(geometry.head_dim_v == 0 ? geometry.head_dim_k : geometry.head_dim_v, info.v_strides);
   info.host_page_stride = static_cast<int64_t>(pool.frame_bytes_host / geometry.element_bytes());
   return info;
 }

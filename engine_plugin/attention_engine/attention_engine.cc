@@ -28,6 +28,13 @@ absl::Status Check(const AttentionEngineOptions& options) {
         absl::StrCat(options.query_heads, " query heads over ", kv_heads,
                      " K and V heads; make the one a multiple of the other"));
   }
+  const bool shares_rows = options.geometry.head_dim_v == 0;
+  if (shares_rows &&
+      (options.head_dim_v == 0 || options.head_dim_v > options.geometry.head_dim_k)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "head_dim_v is ", options.head_dim_v,
+        "; where V is the start of K's rows it must be in [1, ", options.geometry.head_dim_k, "]"));
+  }
   return absl::OkStatus();
 }
 
@@ -48,7 +55,8 @@ AttentionEngine::AttentionEngine(const AttentionEngineOptions& options, PoolView
 absl::StatusOr<std::unique_ptr<AttentionEngine>> AttentionEngine::Create(
     const AttentionEngineOptions& options) {
   KVP_RETURN_IF_ERROR(Check(options));
-  KVP_ASSIGN_OR_RETURN(PoolView pool, PoolView::Create(options.client, options.geometry));
+  KVP_ASSIGN_OR_RETURN(PoolView pool,
+                       PoolView::Create(options.client, options.geometry, options.head_dim_v));
   return std::unique_ptr<AttentionEngine>(new AttentionEngine(options, std::move(pool)));
 }
 

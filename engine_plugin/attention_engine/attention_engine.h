@@ -39,6 +39,7 @@ struct AttentionEngineOptions {
   kvp_client* client = nullptr;
   kvp_geometry geometry{};   // That of the pool.
   uint32_t query_heads = 0;  // A multiple of geometry.num_kv_heads.
+  uint32_t head_dim_v = 0;   // Of the output, where geometry.head_dim_v is 0; at most head_dim_k.
   float scale = 0;           // Of the logits; 0: 1 / sqrt(head_dim_k).
   Workers workers;
   uint32_t window_blocks = 0;        // STREAMED, SPLIT: blocks of one chunk; 0: chosen.

@@ -13,6 +13,7 @@
 
 #include "engine_plugin/kvpager.h"
 #include "kernels/attention.h"
+#include "kernels/cpu/append.h"
 
 namespace kvpager::attention {
 
@@ -32,10 +33,24 @@ struct Batch {
 
 // The new tokens' rows of one layer, in the order of the batch.
 struct LayerInput {
-  const float* query = nullptr;  // [new tokens, query_heads, head_dim_k]
-  const float* k = nullptr;      // [new tokens, kv_heads, head_dim_k]
-  const float* v = nullptr;      // [new tokens, kv_heads, head_dim_v]
+  // [new tokens, query_heads, head_dim_k]; null: nothing is attended in this layer, K and V are
+  // kept.
+  const float* query = nullptr;
+  const float* k = nullptr;  // [new tokens, kv_heads, head_dim_k]
+  const float* v = nullptr;  // [new tokens, kv_heads, head_dim_v]; not used where V is the
+                             // start of K's rows
 };
+
+// Those of one entry, out of the rows of all.
+inline kernels::NewTokens NewTokensOf(const Batch& batch, const LayerInput& input, int32_t entry,
+                                      const kernels::PagedKv& kv) {
+  const int64_t first = int64_t{batch.new_indptr[static_cast<size_t>(entry)]} * kv.kv_heads;
+  kernels::NewTokens tokens;
+  tokens.k = input.k + first * kv.head_dim_k;
+  if (!kernels::SharesRows(kv)) tokens.v = input.v + first * kv.head_dim_v;
+  tokens.count = batch.entries[static_cast<size_t>(entry)].new_tokens;
+  return tokens;
+}
 
 }  // namespace kvpager::attention
 

@@ -17,7 +17,7 @@ ChunkedPass::ChunkedPass(const Tools& tools, Batch batch, const ChunkedOptions& 
       new_rows_(tools.pool, batch_) {
   for (const PassEntry& entry : batch_.entries) {
     states_.emplace_back(static_cast<int32_t>(entry.new_tokens) * tools.query_heads,
-                         static_cast<int32_t>(tools.pool.geometry().head_dim_v));
+                         static_cast<int32_t>(tools.pool.head_dim_v()));
   }
 }
 
@@ -62,39 +62,57 @@ absl::Status ChunkedPass::AttendChunk(const Chunk& chunk, const ScopedStep& step
   return absl::OkStatus();
 }
 
-absl::Status ChunkedPass::Attend(uint32_t layer, const LayerInput& input,
-                                 const kernels::AttentionOutput& output) {
-  const uint32_t group = tools_.pool.group_of(layer);
-  for (kernels::AttentionStates& states : states_) states.Clear();
-  std::deque<ScopedStep> steps;
-  size_t begun = 0;
-  const auto begin_ahead = [&]() -> absl::Status {
-    for (; begun < chunks_.size() && steps.size() < options_.chunks_ahead; ++begun) {
-      KVP_ASSIGN_OR_RETURN(ScopedStep step, BeginChunk(chunks_[begun], group));
-      steps.push_back(std::move(step));
-    }
-    return absl::OkStatus();
-  };
-  KVP_RETURN_IF_ERROR(begin_ahead());
-  // What needs no page of the pool, while the first chunk is on its way.
+void ChunkedPass::KeepRows(uint32_t layer, const LayerInput& input) {
   tools_.workers.Run([&](int32_t worker) {
     for (int32_t entry = worker; entry < batch_.size(); entry += tools_.workers.count()) {
       new_rows_.Write(batch_, layer, input, entry);
     }
   });
+}
+
+// Chunks of one layer after those of the layer before: the links have no pause between layers.
+absl::Status ChunkedPass::BeginAhead() {
+  const uint64_t chunks = uint64_t{tools_.pool.geometry().num_layers} * chunks_.size();
+  for (; begun_ < chunks && steps_.size() < options_.chunks_ahead; ++begun_) {
+    const auto layer = static_cast<uint32_t>(begun_ / chunks_.size());
+    KVP_ASSIGN_OR_RETURN(ScopedStep step,
+                         BeginChunk(chunks_[begun_ % chunks_.size()], tools_.pool.group_of(layer)));
+    steps_.push_back(std::move(step));
+  }
+  return absl::OkStatus();
+}
+
+// What was begun for layers up to `layer` and is not wanted.
+void ChunkedPass::SkipLayer(uint32_t layer) {
+  const uint64_t end = (uint64_t{layer} + 1) * chunks_.size();
+  const uint64_t first = begun_ - steps_.size();
+  for (uint64_t chunk = first; chunk < end && !steps_.empty(); ++chunk) steps_.pop_front();
+  begun_ = std::max(begun_, end);
+}
+
+absl::Status ChunkedPass::Attend(uint32_t layer, const LayerInput& input,
+                                 const kernels::AttentionOutput& output) {
+  if (input.query == nullptr) {
+    KeepRows(layer, input);
+    SkipLayer(layer);
+    return absl::OkStatus();
+  }
+  KVP_RETURN_IF_ERROR(BeginAhead());
+  for (kernels::AttentionStates& states : states_) states.Clear();
+  // What needs no page of the pool, while the first chunk is on its way.
+  KeepRows(layer, input);
   AttendPages(new_rows_.Pages(layer), QueryOf(tools_, batch_, input), 0);
   for (const Chunk& chunk : chunks_) {
-    KVP_RETURN_IF_ERROR(steps.front().Wait(tools_.timeout_us));
-    KVP_RETURN_IF_ERROR(AttendChunk(chunk, steps.front(), layer, input));
-    KVP_RETURN_IF_ERROR(steps.front().Keep());
-    steps.pop_front();
-    KVP_RETURN_IF_ERROR(begin_ahead());
+    KVP_RETURN_IF_ERROR(steps_.front().Wait(tools_.timeout_us));
+    KVP_RETURN_IF_ERROR(AttendChunk(chunk, steps_.front(), layer, input));
+    KVP_RETURN_IF_ERROR(steps_.front().Keep());
+    steps_.pop_front();
+    KVP_RETURN_IF_ERROR(BeginAhead());
   }
   for (int32_t entry = 0; entry < batch_.size(); ++entry) {
     const int64_t row = int64_t{batch_.new_indptr[static_cast<size_t>(entry)]} * tools_.query_heads;
-    states_[static_cast<size_t>(entry)].Finish(
-        output.output + row * tools_.pool.geometry().head_dim_v,
-        output.lse == nullptr ? nullptr : output.lse + row);
+    states_[static_cast<size_t>(entry)].Finish(output.output + row * tools_.pool.head_dim_v(),
+                                               output.lse == nullptr ? nullptr : output.lse + row);
   }
   return absl::OkStatus();
 }

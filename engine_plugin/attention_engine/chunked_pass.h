@@ -40,8 +40,11 @@ class ChunkedPass : public Pass {
 
  private:
   absl::StatusOr<ScopedStep> BeginChunk(const Chunk& chunk, uint32_t group) const;
+  absl::Status BeginAhead();
+  void SkipLayer(uint32_t layer);
   absl::Status AttendChunk(const Chunk& chunk, const ScopedStep& step, uint32_t layer,
                            const LayerInput& input);
+  void KeepRows(uint32_t layer, const LayerInput& input);
   // Adds attention over `kv`, whose entry i is the batch's entry first_entry + i.
   void AttendPages(const kernels::PagedKv& kv, const kernels::AttentionQuery& query,
                    int32_t first_entry);
@@ -57,6 +60,8 @@ class ChunkedPass : public Pass {
   const std::vector<Chunk> chunks_;
   NewRows new_rows_;
   std::vector<kernels::AttentionStates> states_;  // By entry.
+  std::deque<ScopedStep> steps_;                  // Under way, the oldest first.
+  uint64_t begun_ = 0;                            // Chunks so far: those of layer 0, of layer 1...
 };
 
 }  // namespace kvpager::attention

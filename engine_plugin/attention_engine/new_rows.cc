@@ -23,7 +23,9 @@ void CopyRow(const kernels::PagedKv& from, const kernels::PagedKv& to, bool is_k
 }  // namespace
 
 NewRows::NewRows(const PoolView& pool, const Batch& batch)
-    : shape_(pool.Shape(KVP_TIER_HBM)), element_bytes_(kernels::ElementBytes(shape_.dtype)) {
+    : shape_(pool.Shape(KVP_TIER_HBM)),
+      shares_rows_(pool.shares_rows()),
+      element_bytes_(kernels::ElementBytes(shape_.dtype)) {
   indptr_.push_back(0);
   for (const PassEntry& entry : batch.entries) {
     const auto pages =
@@ -35,9 +37,13 @@ NewRows::NewRows(const PoolView& pool, const Batch& batch)
   for (int32_t page = 0; page < indptr_.back(); ++page) indices_.push_back(page);
   // Token by token, whatever the pool's layout: nobody else reads these pages.
   const int64_t k_page = int64_t{shape_.page_tokens} * shape_.kv_heads * shape_.head_dim_k;
-  const int64_t v_page = int64_t{shape_.page_tokens} * shape_.kv_heads * shape_.head_dim_v;
+  const int64_t v_page =
+      shares_rows_ ? 0 : int64_t{shape_.page_tokens} * shape_.kv_heads * shape_.head_dim_v;
   shape_.k = {k_page, int64_t{shape_.kv_heads} * shape_.head_dim_k, shape_.head_dim_k};
-  shape_.v = {v_page, int64_t{shape_.kv_heads} * shape_.head_dim_v, shape_.head_dim_v};
+  shape_.v = shares_rows_
+                 ? shape_.k
+                 : kernels::PageStrides{v_page, int64_t{shape_.kv_heads} * shape_.head_dim_v,
+                                        shape_.head_dim_v};
   v_offset_ = k_page * indptr_.back();
   layer_elements_ = v_offset_ + v_page * indptr_.back();
   rows_.resize(static_cast<size_t>(layer_elements_) * element_bytes_ * pool.geometry().num_layers);
@@ -48,7 +54,7 @@ kernels::PagedKv NewRows::Pages(uint32_t layer) const {
   const size_t offset = static_cast<size_t>(layer_elements_) * layer * element_bytes_;
   auto* const base = const_cast<uint8_t*>(rows_.data()) + offset;
   kv.k_data = base;
-  kv.v_data = base + static_cast<size_t>(v_offset_) * element_bytes_;
+  kv.v_data = shares_rows_ ? base : base + static_cast<size_t>(v_offset_) * element_bytes_;
   kv.batch_size = static_cast<int32_t>(last_page_len_.size());
   kv.indptr = indptr_.data();
   kv.indices = indices_.data();
@@ -57,12 +63,8 @@ kernels::PagedKv NewRows::Pages(uint32_t layer) const {
 }
 
 void NewRows::Write(const Batch& batch, uint32_t layer, const LayerInput& input, int32_t entry) {
-  const int64_t first = batch.new_indptr[static_cast<size_t>(entry)];
-  kernels::NewTokens tokens;
-  tokens.k = input.k + first * shape_.kv_heads * shape_.head_dim_k;
-  tokens.v = input.v + first * shape_.kv_heads * shape_.head_dim_v;
-  tokens.count = batch.entries[static_cast<size_t>(entry)].new_tokens;
-  kernels::CpuAppend(Pages(layer), entry, tokens);
+  const kernels::PagedKv pages = Pages(layer);
+  kernels::CpuAppend(pages, entry, NewTokensOf(batch, input, entry, pages));
 }
 
 void NewRows::CopyTo(uint32_t layer, int32_t entry, int64_t first, int64_t count,

@@ -36,6 +36,7 @@ class NewRows {
 
  private:
   kernels::PagedKv shape_;
+  bool shares_rows_;  // V is the start of K's rows.
   size_t element_bytes_;
   int64_t layer_elements_;        // K and V of all pages of one layer.
   int64_t v_offset_;              // Of V behind K, within a layer.

@@ -7,8 +7,9 @@
 
 namespace kvpager::attention {
 
-absl::StatusOr<PoolView> PoolView::Create(kvp_client* client, const kvp_geometry& geometry) {
-  PoolView pool(client, geometry);
+absl::StatusOr<PoolView> PoolView::Create(kvp_client* client, const kvp_geometry& geometry,
+                                          uint32_t head_dim_v) {
+  PoolView pool(client, geometry, head_dim_v);
   pool.info_.struct_size = sizeof pool.info_;
   KVP_RETURN_IF_ERROR(pool.StatusOf(kvp_client_pool_info(client, &pool.info_)));
   for (const int32_t tier : {KVP_TIER_HBM, KVP_TIER_HOST}) {
@@ -45,7 +46,7 @@ kernels::PagedKv PoolView::Shape(int32_t tier) const {
   kv.page_tokens = static_cast<int32_t>(geometry_.page_tokens);
   kv.kv_heads = static_cast<int32_t>(geometry_.num_kv_heads);
   kv.head_dim_k = static_cast<int32_t>(geometry_.head_dim_k);
-  kv.head_dim_v = static_cast<int32_t>(geometry_.head_dim_v);
+  kv.head_dim_v = static_cast<int32_t>(head_dim_v());
   return kv;
 }
 

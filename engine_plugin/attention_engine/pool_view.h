@@ -22,11 +22,16 @@ namespace kvpager::attention {
 
 class PoolView {
  public:
-  static absl::StatusOr<PoolView> Create(kvp_client* client, const kvp_geometry& geometry);
+  // `head_dim_v`: of V's rows, where the geometry has none because they are the start of K's; else
+  // 0.
+  static absl::StatusOr<PoolView> Create(kvp_client* client, const kvp_geometry& geometry,
+                                         uint32_t head_dim_v = 0);
 
   kvp_client* client() const { return client_; }
   const kvp_geometry& geometry() const { return geometry_; }
   const kvp_pool_info& info() const { return info_; }
+  bool shares_rows() const { return geometry_.head_dim_v == 0; }
+  uint32_t head_dim_v() const { return shares_rows() ? head_dim_v_ : geometry_.head_dim_v; }
   uint32_t group_of(uint32_t layer) const { return layer / geometry_.layers_per_page; }
 
   // What a call on the client returned.
@@ -45,11 +50,12 @@ class PoolView {
     void* v = nullptr;
   };
 
-  PoolView(kvp_client* client, const kvp_geometry& geometry)
-      : client_(client), geometry_(geometry) {}
+  PoolView(kvp_client* client, const kvp_geometry& geometry, uint32_t head_dim_v)
+      : client_(client), geometry_(geometry), head_dim_v_(head_dim_v) {}
 
   kvp_client* client_;
   kvp_geometry geometry_;
+  uint32_t head_dim_v_;
   kvp_pool_info info_{};
   std::array<std::vector<LayerBase>, 2> bases_;  // By tier, then by layer; host: perhaps none.
 };

@@ -26,12 +26,7 @@ absl::StatusOr<std::unique_ptr<Pass>> ResidentPass::Begin(const Tools& tools, Ba
 void ResidentPass::Append(const kernels::PagedKv& kv, const LayerInput& input) {
   tools_.workers.Run([&](int32_t worker) {
     for (int32_t entry = worker; entry < batch_.size(); entry += tools_.workers.count()) {
-      const int64_t first = batch_.new_indptr[static_cast<size_t>(entry)];
-      kernels::NewTokens tokens;
-      tokens.k = input.k + first * kv.kv_heads * kv.head_dim_k;
-      tokens.v = input.v + first * kv.kv_heads * kv.head_dim_v;
-      tokens.count = batch_.entries[static_cast<size_t>(entry)].new_tokens;
-      kernels::CpuAppend(kv, entry, tokens);
+      kernels::CpuAppend(kv, entry, NewTokensOf(batch_, input, entry, kv));
     }
   });
 }
@@ -42,6 +37,7 @@ absl::Status ResidentPass::Attend(uint32_t layer, const LayerInput& input,
   KVP_ASSIGN_OR_RETURN(const kvp_view view, tools_.pool.ViewOf(step_.get(), group, KVP_TIER_HBM));
   const kernels::PagedKv kv = tools_.pool.Pages(view, layer, KVP_TIER_HBM);
   Append(kv, input);
+  if (input.query == nullptr) return absl::OkStatus();
   const kernels::AttentionQuery query = QueryOf(tools_, batch_, input);
   // The lengths are those of every layer: planned once.
   if (!attention_.has_value()) {

@@ -17,10 +17,12 @@ constexpr uint32_t kHeadsMax = 1024;
 constexpr uint32_t kHeadDimMax = 1024;
 constexpr uint64_t kPayloadBytesMax = uint64_t{1} << 30;
 
-absl::Status CheckRange(std::string_view name, uint32_t value, uint32_t value_max) {
-  if (value >= 1 && value <= value_max) return absl::OkStatus();
+absl::Status CheckRange(std::string_view name, uint32_t value, uint32_t value_min,
+                        uint32_t value_max) {
+  if (value >= value_min && value <= value_max) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("geometry: ", std::string(name), " is ", value,
-                                                 "; it must be in [1, ", value_max, "]"));
+                                                 "; it must be in [", value_min, ", ", value_max,
+                                                 "]"));
 }
 
 }  // namespace
@@ -50,14 +52,19 @@ absl::Status Geometry::Validate(uint64_t frames_hbm) const {
   const struct {
     std::string_view name;
     uint32_t value;
+    uint32_t value_min;
     uint32_t value_max;
   } ranges[] = {
-      {"page_tokens", page_tokens, kTokensMax},         {"num_layers", num_layers, kLayersMax},
-      {"layers_per_page", layers_per_page, kLayersMax}, {"num_kv_heads", num_kv_heads, kHeadsMax},
-      {"head_dim_k", head_dim_k, kHeadDimMax},          {"head_dim_v", head_dim_v, kHeadDimMax},
+      {"page_tokens", page_tokens, 1, kTokensMax},
+      {"num_layers", num_layers, 1, kLayersMax},
+      {"layers_per_page", layers_per_page, 1, kLayersMax},
+      {"num_kv_heads", num_kv_heads, 1, kHeadsMax},
+      {"head_dim_k", head_dim_k, 1, kHeadDimMax},
+      {"head_dim_v", head_dim_v, 0, kHeadDimMax},
   };
   for (const auto& range : ranges) {
-    if (absl::Status status = CheckRange(range.name, range.value, range.value_max); !status.ok()) {
+    if (absl::Status status = CheckRange(range.name, range.value, range.value_min, range.value_max);
+        !status.ok()) {
       return status;
     }
   }

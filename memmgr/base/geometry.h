@@ -40,7 +40,7 @@ struct Geometry {
   uint32_t layers_per_page = 0;
   uint32_t num_kv_heads = 0;
   uint32_t head_dim_k = 0;
-  uint32_t head_dim_v = 0;
+  uint32_t head_dim_v = 0;  // 0: V is the start of K's rows (multi-head latent attention).
   Dtype dtype = Dtype::kF16;
   KvLayout layout = KvLayout::kNhd;
 

@@ -16,7 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "memmgr/base/check.h"
-#include "tools/kvpager-bench/private_daemon.h"
+#include "tools/support/private_daemon.h"
 
 extern char** environ;
 
@@ -38,7 +38,7 @@ absl::StatusOr<std::unique_ptr<BareEcho>> BareEcho::Start(uint32_t peers) {
         absl::StrCat("cannot create a directory like ", pattern, "; set TMPDIR to another"));
   }
   echo->path_ = pattern;
-  const std::string program = ProgramFolder() + "/kvpager-bench";
+  const std::string program = tools::ProgramFolder() + "/kvpager-bench";
   std::string endpoint = "ipc://" + pattern + "/echo.sock";
   std::string name = program;
   std::string verb = "echo";

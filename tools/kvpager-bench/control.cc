@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "memmgr/base/status_macros.h"
-#include "tools/kvpager-bench/private_daemon.h"
+#include "tools/support/private_daemon.h"
 
 namespace kvpager::bench {
 namespace {
@@ -31,8 +31,8 @@ absl::Status MeasureControl(const Options& options, std::vector<Figure>& figures
   }};
   for (const Part& part : parts) {
     if (std::string(part.name).find(options.only) == std::string::npos) continue;
-    KVP_ASSIGN_OR_RETURN(const std::unique_ptr<PrivateDaemon> daemon,
-                         PrivateDaemon::Start(options.kvpagerd, part.flags));
+    KVP_ASSIGN_OR_RETURN(const std::unique_ptr<tools::PrivateDaemon> daemon,
+                         tools::PrivateDaemon::Start(options.kvpagerd, part.flags));
     KVP_RETURN_IF_ERROR(part.measure(Bench{options, daemon->socket(), figures}));
   }
   return absl::OkStatus();

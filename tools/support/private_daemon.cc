@@ -1,4 +1,4 @@
-#include "tools/kvpager-bench/private_daemon.h"
+#include "tools/support/private_daemon.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -16,13 +16,14 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "memmgr/base/status_macros.h"
 #include "tools/support/clock.h"
 #include "tools/support/daemon_status.h"
 
 extern char** environ;
 
-namespace kvpager::bench {
+namespace kvpager::tools {
 namespace {
 
 constexpr int kStartAttempts = 600;
@@ -45,10 +46,11 @@ std::string ProgramFolder() {
 }
 
 absl::StatusOr<std::unique_ptr<PrivateDaemon>> PrivateDaemon::Start(
-    const std::string& program, const std::vector<std::string>& flags) {
+    const std::string& program, const std::vector<std::string>& flags, const std::string& parent) {
   std::error_code error;
-  std::string pattern =
-      (std::filesystem::temp_directory_path(error) / "kvpager-bench.XXXXXX").string();
+  const std::filesystem::path folder =
+      parent.empty() ? std::filesystem::temp_directory_path(error) : std::filesystem::path(parent);
+  std::string pattern = (folder / "kvpager.XXXXXX").string();
   if (mkdtemp(pattern.data()) == nullptr) {
     return absl::FailedPreconditionError(absl::StrCat("cannot create a directory like ", pattern,
                                                       ": ", std::strerror(errno),
@@ -66,7 +68,9 @@ absl::Status PrivateDaemon::Launch(const std::string& program,
                                    const std::vector<std::string>& flags) {
   std::vector<std::string> words = {program, "--config",     "",    "--listen.socket",
                                     socket_, "--log.format", "text"};
-  words.insert(words.end(), flags.begin(), flags.end());
+  for (const std::string& flag : flags) {
+    words.push_back(absl::StrReplaceAll(flag, {{kDirectory, directory_}}));
+  }
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
@@ -85,7 +89,7 @@ absl::Status PrivateDaemon::Launch(const std::string& program,
                                             "; name the daemon with --kvpagerd"));
   }
   for (int i = 0; i < kStartAttempts; ++i) {
-    if (tools::AskDaemon(socket_, "kvpager-bench").ok()) return absl::OkStatus();
+    if (tools::AskDaemon(socket_, "private daemon").ok()) return absl::OkStatus();
     if (waitpid(pid_, nullptr, WNOHANG) == pid_) {
       pid_ = -1;
       break;
@@ -104,4 +108,4 @@ PrivateDaemon::~PrivateDaemon() {
   std::filesystem::remove_all(directory_, error);
 }
 
-}  // namespace kvpager::bench
+}  // namespace kvpager::tools

@@ -1,0 +1,52 @@
+// tools/kvpager-decode/report.h
+//
+// What was found, as a table, as JSON and as a picture.
+//
+// Units: names and headings carry them. Errors: WriteJson and WritePlot, the file.
+
+#ifndef KVPAGER_TOOLS_KVPAGER_DECODE_REPORT_H_
+#define KVPAGER_TOOLS_KVPAGER_DECODE_REPORT_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "tools/kvpager-decode/decode_run.h"
+#include "tools/kvpager-decode/options.h"
+
+namespace kvpager::decode {
+
+struct Report {
+  uint64_t kv_bytes = 0;  // Of the sequence when its decode begins.
+  TierBlocks blocks;
+  uint64_t block_bytes = 0;
+  ModeFigures prefill;
+  std::vector<ModeFigures> modes;  // Resident first, where it was run.
+
+  // No output was off by more than kTolerance.
+  bool right() const;
+};
+
+// Of one mode.
+struct ModeSummary {
+  double p50 = 0;
+  double p99 = 0;
+  double max = 0;        // After the first kTokensSettling tokens.
+  double plain_p50 = 0;  // Of the slowest link, for the same bytes.
+  double plain_p99 = 0;
+  double link_ratio = 0;  // plain_p50 / p50: what of the slowest link's bandwidth is reached.
+  std::string link;       // Which one that is; empty: none was used, or there was no comparison.
+  double nvme_bytes = 0;  // Per token.
+  double copied_bytes = 0;
+};
+
+inline constexpr size_t kTokensSettling = 3;
+
+ModeSummary Summarize(const ModeFigures& figures);
+std::string Table(const Options& options, const Report& report);
+absl::Status WriteJson(const Options& options, const Report& report);
+
+}  // namespace kvpager::decode
+
+#endif  // KVPAGER_TOOLS_KVPAGER_DECODE_REPORT_H_
