@@ -456,6 +456,7 @@ void BlockTable::RefreshStock(PageIndex index) {
     if (clean == counted) continue;
     counted = clean;
     clean_pages_[TierIndex(tier)] += clean ? 1u : ~0u;
+    block(block_of(index)).clean_pages[TierIndex(tier)] += clean ? 1u : ~0u;
   }
 }
 

@@ -80,6 +80,7 @@ void End(CoreState& s, DurableName& name, StatusCode status, std::string_view re
     }
   }
   name.in_use = false;
+  --s.durable_names_in_use;
   s.Answer(name.client, name.request, status, reason);
   QueueClose(s, name.sequence, ClientId{}, 0);
   s.progress = true;
@@ -180,11 +181,13 @@ void StartDurableName(CoreState& s, const Command& command, const NameCommand& b
     refuse(StatusCode::kResourceExhausted, "the durable share of nvme is full");
     return;
   }
+  ++s.durable_names_in_use;
   s.durable_names[slot] = DurableName{
       .in_use = true, .client = command.client, .request = command.request, .sequence = own};
 }
 
 void RunDurableNames(CoreState& s) {
+  if (s.durable_names_in_use == 0) return;
   for (uint32_t slot = 0; slot < s.durable_names.size(); ++slot) {
     if (!s.durable_names[slot].in_use || s.budget == 0 || !s.EffectsHaveRoom()) continue;
     Run(s, slot);

@@ -144,6 +144,7 @@ struct Block {
   uint32_t children = 0;    // Blocks whose parent it is.
   std::array<uint32_t, kTierCount> children_in{};  // Those with a page in the tier.
   std::array<uint32_t, kTierCount> pages_in{};     // Pages with a copy that is not absent.
+  std::array<uint32_t, 2> clean_pages{};           // Those in the clean stock of hbm, host.
   uint32_t pages_valid_nvme = 0;
   uint64_t last_use = 0;
   uint64_t mark = 0;           // Scratch: the pass that saw it last.

@@ -149,6 +149,7 @@ struct CoreState {
   std::vector<Prefetch> prefetches;
   std::vector<Eviction> evictions;
   std::vector<DurableName> durable_names;
+  uint32_t durable_names_in_use = 0;
   uint32_t durable_blocks = 0;
   std::vector<std::vector<bool>> split_pages;  // Per SPLIT slot: pages pinned in host memory.
   std::vector<bool> split_in_use;

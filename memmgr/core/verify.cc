@@ -189,6 +189,7 @@ struct Totals {
 void CountBlock(const CoreState& s, BlockIndex index, Totals& totals) {
   const Block& block = s.blocks.block(index);
   std::array<uint32_t, kTierCount> pages{};
+  std::array<uint32_t, 2> clean{};
   uint32_t valid_nvme = 0;
   for (uint32_t group = 0; group < s.limits.num_groups; ++group) {
     const Page& page = s.blocks.page(s.blocks.page_of(index, group));
@@ -197,14 +198,17 @@ void CountBlock(const CoreState& s, BlockIndex index, Totals& totals) {
       totals.pinned[tier] += page.copies[tier].pins > 0;
     }
     valid_nvme += page.copy(Tier::kNvme).valid();
-    totals.clean[0] += page.clean[0];
-    totals.clean[1] += page.clean[1];
+    for (size_t tier : {0, 1}) clean[tier] += page.clean[tier];
     totals.claims += page.claims;
   }
   for (size_t tier = 0; tier < kTierCount; ++tier) {
     KVP_CHECK_EQ(pages[tier], block.pages_in[tier]);
     totals.frames[tier] += pages[tier];
     totals.blocks[tier] += pages[tier] > 0;
+  }
+  for (size_t tier : {0, 1}) {
+    KVP_CHECK_EQ(clean[tier], block.clean_pages[tier]);
+    totals.clean[tier] += clean[tier];
   }
   KVP_CHECK_EQ(valid_nvme, block.pages_valid_nvme);
   KVP_CHECK(block.nvme_first.is_none() == (pages[TierIndex(Tier::kNvme)] == 0));

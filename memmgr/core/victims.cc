@@ -31,18 +31,20 @@ struct Candidates {
 };
 
 // Calls `offer(block, page)` for each page in `tier` that may leave, coldest block first, until
-// `stop()` or the reach ends. Of the classes in `mask` only.
-template <typename Offer, typename Stop>
-void WalkTier(const CoreState& state, Tier tier, ClassMask mask, Reach reach, Offer offer,
-              Stop stop) {
+// `stop()` or the reach ends. Of the classes in `mask` only, and not of blocks that have nothing
+// better than what was found: `hopeless(block)`.
+template <typename Hopeless, typename Offer, typename Stop>
+void WalkTier(const CoreState& state, Tier tier, ClassMask mask, Reach reach, Hopeless hopeless,
+              Offer offer, Stop stop) {
   uint32_t pages = 0;
   uint32_t blocks_since_found = 0;
   bool found = false;
   for (ColdWalk walk(state.blocks, tier, mask); walk.valid(); walk.Next()) {
     const BlockIndex index = walk.block();
-    for (uint32_t group = 0; group < state.limits.num_groups; ++group) {
+    const Block& block = state.blocks.block(index);
+    for (uint32_t group = 0; group < state.limits.num_groups && !hopeless(block); ++group) {
       const PageIndex page = state.blocks.page_of(index, group);
-      if (MayLeave(state, page, tier)) found |= offer(state.blocks.block(index), page);
+      if (MayLeave(state, page, tier)) found |= offer(block, page);
     }
     if (stop()) return;
     pages += state.limits.num_groups;
@@ -95,7 +97,7 @@ VictimHbm FindHbm(const CoreState& state, const VictimSearch& search, ClassMask 
     return (search.stuck & ClassOf(state, block)) == 0;
   };
   WalkTier(
-      state, Tier::kHbm, mask, search.reach,
+      state, Tier::kHbm, mask, search.reach, [](const Block&) { return false; },
       [&](const Block& block, PageIndex page) {
         if (block.phase == BlockPhase::kOpen) {
           const Copy& host = state.blocks.page(page).copy(Tier::kHost);
@@ -138,6 +140,10 @@ VictimHost FindHost(const CoreState& state, const VictimSearch& search, ClassMas
   Candidates<kRanks> candidates;
   WalkTier(
       state, Tier::kHost, mask, search.reach,
+      // All that is better is to be on NVMe, and then it is in the clean stock.
+      [&](const Block& block) {
+        return candidates.best <= kInHbm && block.clean_pages[TierIndex(Tier::kHost)] == 0;
+      },
       [&](const Block& block, PageIndex page) {
         if (block.phase != BlockPhase::kSealed) return false;
         const Page& row = state.blocks.page(page);
