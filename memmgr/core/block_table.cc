@@ -319,6 +319,7 @@ void BlockTable::Rescue(PageIndex page) { Change(page, Tier::kHbm, CopyEvent::kR
 
 void BlockTable::Drop(PageIndex page, Tier tier) {
   const BlockIndex owner = block_of(page);
+  if (tier == Tier::kHost) mutable_page(page).guarded = false;
   Change(page, tier, CopyEvent::kDrop, {});
   if (block(owner).phase == BlockPhase::kDraining) FreeRow(owner);
 }
@@ -378,6 +379,11 @@ void BlockTable::RemoveClaim(PageIndex index) {
   KVP_CHECK_GT(page(index).claims, 0);
   --mutable_page(index).claims;
   --claimed_pages_;
+  RefreshStock(index);
+}
+
+void BlockTable::SetGuarded(PageIndex index, bool guarded) {
+  mutable_page(index).guarded = guarded;
   RefreshStock(index);
 }
 
@@ -443,6 +449,7 @@ bool BlockTable::IsClean(PageIndex index, Tier tier) const {
   const Copy& copy = candidate.copy(tier);
   if (row.phase != BlockPhase::kSealed || !copy.valid() || copy.pins > 0) return false;
   if (candidate.claims > 0) return false;
+  if (tier == Tier::kHost && candidate.guarded) return false;
   if (candidate.copy(Tier::kNvme).valid()) return true;
   if (tier == Tier::kHbm) return candidate.copy(Tier::kHost).valid();
   return row.references == 0 && !Admitted(row);

@@ -81,6 +81,7 @@ class BlockTable {
   void Pin(PageIndex page, Tier tier, uint16_t count = 1);
   void Unpin(PageIndex page, Tier tier);
   void AddClaim(PageIndex page);
+  void SetGuarded(PageIndex page, bool guarded);
   uint16_t TakeClaims(PageIndex page);  // Returns them and leaves none.
   void RemoveClaim(PageIndex page);
 

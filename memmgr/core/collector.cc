@@ -13,6 +13,7 @@
 #include "memmgr/core/pinning.h"
 #include "memmgr/core/planner.h"
 #include "memmgr/core/quota_stuck.h"
+#include "memmgr/core/read_ahead.h"
 #include "memmgr/core/room.h"
 #include "memmgr/core/step_pages.h"
 #include "memmgr/core/step_queue.h"
@@ -101,6 +102,7 @@ void Claim(CoreState& s, Step& step) {
   for (; at.valid(); at.Next()) {
     step.claim_cursor = at.cursor();
     if (!s.Spend()) return;
+    if (s.blocks.page(at.page()).guarded) s.blocks.SetGuarded(at.page(), false);
     if (s.blocks.page(at.page()).claims == 0 && PinIfThere(s, step, at, 1)) continue;
     s.blocks.AddClaim(at.page());
     ++step.missing;
@@ -338,8 +340,9 @@ void Collect(CoreState& s) {
   PassBy(s);
   while (s.budget > 0 && s.EffectsHaveRoom()) {
     if (s.collecting == kNoSlot) {
-      if (!StartNext(s)) return;
-      continue;
+      if (StartNext(s)) continue;
+      LiftGuards(s);
+      return;
     }
     const uint32_t slot = s.collecting;
     Step& step = s.steps.step(slot);
@@ -360,7 +363,10 @@ void Collect(CoreState& s) {
     if (!step.claimed) Claim(s, step);
     if (!step.claimed) return;
     if (step.missing > 0) FetchMissing(s, step);
-    if (step.missing > 0) return;
+    if (step.missing > 0) {
+      ReadAhead(s);
+      return;
+    }
     MakeReady(s, slot);
   }
 }
@@ -399,6 +405,10 @@ bool TriedInVain(Step& step) {
 
 bool TryFarther(CoreState& s, uint32_t slot) {
   if (RevokeCredits(s, s.limits.credits_max)) return true;
+  if (!s.guards.empty()) {
+    LiftGuards(s);
+    return true;
+  }
   Step& step = s.steps.step(slot);
   if (TriedInVain(step)) return false;
   const NamespaceId owner = s.client(step.client).name_space;

@@ -27,6 +27,7 @@ struct CoreMetrics {
   std::array<uint64_t, kTierCount> evicted_clean_pages{};
   std::array<uint64_t, kTierCount> evicted_dropped_pages{};  // The last copy of a cached block.
   uint64_t rescued_pages = 0;     // A demotion was undone by a fault (R3).
+  uint64_t read_ahead_pages = 0;  // From NVMe, for steps that wait behind another.
   uint64_t taken_back_pages = 0;  // Out of limbo, by a fault.
   uint64_t swaps = 0;             // The reserved host frame was used (R2).
   uint64_t blocks_lost = 0;

@@ -126,6 +126,7 @@ struct Page {
   FrameIndex parted;    // In HBM: where it was last, if it went to limbo and has not been back.
   uint16_t claims = 0;  // Places in the collecting step that still wait for it.
   std::array<bool, 2> clean{};  // Counted in the clean stock of hbm, host.
+  bool guarded = false;         // Read ahead of its step (read_ahead.h).
 
   const Copy& copy(Tier tier) const { return copies[TierIndex(tier)]; }
   Copy& copy(Tier tier) { return copies[TierIndex(tier)]; }

@@ -33,6 +33,7 @@
 #include "memmgr/core/metrics.h"
 #include "memmgr/core/operation_table.h"
 #include "memmgr/core/prefix_index.h"
+#include "memmgr/core/read_ahead.h"
 #include "memmgr/core/sequence_table.h"
 #include "memmgr/core/step_table.h"
 
@@ -126,6 +127,7 @@ struct CoreState {
   StepTable steps;
   OperationTable operations;
   CreditTable credits;
+  Guards guards;
   std::vector<Client> clients;
   std::vector<LaneUser> lane_users;  // By client slot.
   // Frames collected so far, kShareMax for each, over the share: who had more waits (R1).

@@ -88,7 +88,11 @@ struct Step {
   bool parked_on_all = false;  // ... or for anybody.
   uint64_t parked_freed = 0;   // Charges::freed when it was parked.
   uint64_t parked_input = 0;   // ... and the input: it wakes in a later one.
-  uint64_t began_input = 0;    // Number of the input that asked for it.
+  // How far its pages were read ahead (read_ahead.h): of this entry, up to this block.
+  uint32_t ahead_entry = kNoSlot;
+  uint32_t ahead_position = 0;
+  bool ahead_done = false;
+  uint64_t began_input = 0;  // Number of the input that asked for it.
   Instant began;
   Instant accounted;  // Until when `wait` has been charged.
   StepWait wait;

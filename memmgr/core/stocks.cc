@@ -177,7 +177,7 @@ bool CleanHost(CoreState& s, BlockIndex index) {
 }
 
 void Clean(CoreState& s, Tier tier) {
-  constexpr uint32_t kBlocksPerInput = 256;
+  constexpr uint32_t kBlocksPerInput = 32;
   const Channel channel = tier == Tier::kHbm ? Channel::kHbmToHost : Channel::kHostToNvme;
   if (!Cleaning(s, tier)) return;
   for (uint32_t i = 0; i < kBlocksPerInput && s.operations.HasRoom(channel); ++i) {

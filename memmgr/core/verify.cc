@@ -179,6 +179,7 @@ struct Totals {
   std::array<uint32_t, kTierCount> blocks{};
   std::array<uint32_t, 2> clean{};
   uint32_t claims = 0;
+  uint32_t guarded = 0;
   uint32_t rows = 0;
   uint32_t named = 0;
   uint32_t durable = 0;
@@ -200,6 +201,7 @@ void CountBlock(const CoreState& s, BlockIndex index, Totals& totals) {
     valid_nvme += page.copy(Tier::kNvme).valid();
     for (size_t tier : {0, 1}) clean[tier] += page.clean[tier];
     totals.claims += page.claims;
+    totals.guarded += page.guarded;
   }
   for (size_t tier = 0; tier < kTierCount; ++tier) {
     KVP_CHECK_EQ(pages[tier], block.pages_in[tier]);
@@ -382,6 +384,7 @@ void VerifyAll(const CoreState& s) {
   KVP_CHECK_EQ(totals.durable, s.durable_blocks);
   KVP_CHECK_EQ(totals.open_host, s.blocks.open_pages_host());
   KVP_CHECK_EQ(totals.claims, s.blocks.claimed_pages());
+  KVP_CHECK_LE(totals.guarded, s.guards.count());
   KVP_CHECK_EQ(totals.claims, StepCollects(s) ? s.steps.step(s.collecting).missing : 0u);
   VerifyCharges(s);
   VerifyReferences(s);

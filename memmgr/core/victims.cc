@@ -14,7 +14,7 @@ constexpr uint32_t kBlocksNear = 256;  // How far it goes on for a better class,
 
 bool MayLeave(const CoreState& state, PageIndex page, Tier tier) {
   const Page& row = state.blocks.page(page);
-  return row.copy(tier).idle() && row.claims == 0;
+  return row.copy(tier).idle() && row.claims == 0 && !(tier == Tier::kHost && row.guarded);
 }
 
 // Best candidate per class; a lower class is better.

@@ -56,6 +56,7 @@ std::vector<NamedCounter> CoreCounters(const CoreMetrics& metrics) {
   out.push_back({"credits_granted", metrics.credits_granted});
   out.push_back({"credits_used", metrics.credits_used});
   out.push_back({"credits_revoked", metrics.credits_revoked});
+  out.push_back({"read_ahead_pages", metrics.read_ahead_pages});
   out.push_back({"taken_back_pages", metrics.taken_back_pages});
   out.push_back({"swaps", metrics.swaps});
   out.push_back({"blocks_lost", metrics.blocks_lost});
