@@ -16,6 +16,11 @@ constexpr uint32_t kStepsAhead = 2;  // Behind the collecting one, of its client
 constexpr uint32_t kPagesAhead =
     64;  // Looked at per input; bounds the work, apart from the budget.
 
+// So many keep the disk busy; behind more, what a step is waiting for would have to wait.
+uint32_t ReadsWanted(const CoreState& s) {
+  return s.limits.in_flight_max[ChannelIndex(Channel::kNvmeToHost)] / 4;
+}
+
 void Guard(CoreState& s, PageIndex page) {
   if (s.guards.full()) s.blocks.SetGuarded(s.guards.Pop(), false);
   s.guards.Push(page);
@@ -23,12 +28,14 @@ void Guard(CoreState& s, PageIndex page) {
 }
 
 // True if the page needs nothing more; else starts its read, if it can.
-bool ReadPage(CoreState& s, PageIndex page) {
+bool ReadPage(CoreState& s, Step& step, PageIndex page) {
   const Page& row = s.blocks.page(page);
   const bool below = row.copy(Tier::kHbm).absent() && row.copy(Tier::kHost).absent();
   if (!below || !row.copy(Tier::kNvme).valid()) return true;
+  if (s.operations.in_flight(Channel::kNvmeToHost) >= ReadsWanted(s)) return false;
   if (!Fetch(s, page, Urgency::kBackground)) return false;
   ++s.metrics.read_ahead_pages;
+  ++step.wait.promoted_nvme_pages;
   Guard(s, page);
   return true;
 }
@@ -46,7 +53,7 @@ bool ReadEntry(CoreState& s, Step& step, const EntryState& entry, const Sequence
   for (SequenceTable::Walk walk(s.sequences, sequence, first); walk.position() < end; walk.Next()) {
     step.ahead_position = walk.position();
     for (uint32_t group = entry.range.group_first; group < group_end; ++group) {
-      if (left == 0 || !ReadPage(s, s.blocks.page_of(walk.block(), group))) return false;
+      if (left == 0 || !ReadPage(s, step, s.blocks.page_of(walk.block(), group))) return false;
       --left;
     }
     if (walk.position() + 1 == end) break;
