@@ -28,6 +28,16 @@ absl::Status Check(const AttentionEngineOptions& options) {
         absl::StrCat(options.query_heads, " query heads over ", kv_heads,
                      " K and V heads; make the one a multiple of the other"));
   }
+  if (!options.windows.empty() && options.windows.size() != options.geometry.num_layers) {
+    return absl::InvalidArgumentError(absl::StrCat(options.windows.size(), " windows for ",
+                                                   options.geometry.num_layers,
+                                                   " layers; give one for each, or none"));
+  }
+  for (const Window& window : options.windows) {
+    if (window.tokens < 0 || window.sinks < 0) {
+      return absl::InvalidArgumentError("a window of less than 0 tokens, or sinks");
+    }
+  }
   const bool shares_rows = options.geometry.head_dim_v == 0;
   if (shares_rows &&
       (options.head_dim_v == 0 || options.head_dim_v > options.geometry.head_dim_k)) {
@@ -44,6 +54,7 @@ AttentionEngine::AttentionEngine(const AttentionEngineOptions& options, PoolView
     : options_(options),
       tools_{.pool = std::move(pool),
              .workers = options.workers,
+             .windows = Windows(options.windows, options.geometry.num_layers),
              .query_heads = static_cast<int32_t>(options.query_heads),
              .scale = options.scale,
              .timeout_us = options.timeout_us} {
@@ -60,7 +71,8 @@ absl::StatusOr<std::unique_ptr<AttentionEngine>> AttentionEngine::Create(
   return std::unique_ptr<AttentionEngine>(new AttentionEngine(options, std::move(pool)));
 }
 
-absl::StatusOr<Batch> AttentionEngine::MakeBatch(absl::Span<const PassEntry> entries) const {
+absl::StatusOr<Batch> AttentionEngine::MakeBatch(absl::Span<const PassEntry> entries,
+                                                 const Drafts& drafts) const {
   if (entries.empty()) return absl::InvalidArgumentError("a pass needs at least one sequence");
   Batch batch;
   batch.new_indptr.push_back(0);
@@ -74,6 +86,10 @@ absl::StatusOr<Batch> AttentionEngine::MakeBatch(absl::Span<const PassEntry> ent
     batch.entries.push_back(entry);
     batch.before_tokens.push_back(static_cast<int64_t>(before));
     batch.new_indptr.push_back(batch.new_indptr.back() + static_cast<int32_t>(entry.new_tokens));
+  }
+  batch.draft_words = drafts.words;
+  if (drafts.words > 0) {
+    batch.draft_bits.assign(drafts.bits, drafts.bits + int64_t{batch.new_tokens()} * drafts.words);
   }
   return batch;
 }
@@ -91,17 +107,18 @@ Mode AttentionEngine::Choose(const Batch& batch) const {
   return pages <= info.frames_hbm / kChunksInPool * 3 ? Mode::kResident : Mode::kStreamed;
 }
 
-uint32_t AttentionEngine::WindowBlocks(Mode mode) const {
-  if (options_.window_blocks != 0) return options_.window_blocks;
+uint32_t AttentionEngine::ChunkBlocks(Mode mode) const {
+  if (options_.chunk_blocks != 0) return options_.chunk_blocks;
   const kvp_pool_info& info = tools_.pool.info();
   const uint32_t frames =
       mode == Mode::kSplit ? std::max(info.frames_host, info.frames_hbm) : info.frames_hbm;
   return std::max(1u, frames / kChunksInPool);
 }
 
-absl::Status AttentionEngine::BeginPass(Mode mode, absl::Span<const PassEntry> entries) {
+absl::Status AttentionEngine::BeginPass(Mode mode, absl::Span<const PassEntry> entries,
+                                        const Drafts& drafts) {
   KVP_CHECK(pass_ == nullptr);
-  KVP_ASSIGN_OR_RETURN(Batch batch, MakeBatch(entries));
+  KVP_ASSIGN_OR_RETURN(Batch batch, MakeBatch(entries, drafts));
   mode_ = mode == Mode::kAuto ? Choose(batch) : mode;
   next_layer_ = 0;
   if (mode_ == Mode::kResident) {
@@ -110,7 +127,7 @@ absl::Status AttentionEngine::BeginPass(Mode mode, absl::Span<const PassEntry> e
   }
   const ChunkedOptions options = {
       .residency = static_cast<uint32_t>(mode_ == Mode::kSplit ? KVP_SPLIT : KVP_STREAMED),
-      .window_blocks = WindowBlocks(mode_)};
+      .chunk_blocks = ChunkBlocks(mode_)};
   pass_ = std::make_unique<ChunkedPass>(tools_, std::move(batch), options);
   return absl::OkStatus();
 }

@@ -25,6 +25,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -41,8 +42,9 @@ struct AttentionEngineOptions {
   uint32_t query_heads = 0;  // A multiple of geometry.num_kv_heads.
   uint32_t head_dim_v = 0;   // Of the output, where geometry.head_dim_v is 0; at most head_dim_k.
   float scale = 0;           // Of the logits; 0: 1 / sqrt(head_dim_k).
+  std::vector<Window> windows;  // By layer; empty: all layers see everything.
   Workers workers;
-  uint32_t window_blocks = 0;        // STREAMED, SPLIT: blocks of one chunk; 0: chosen.
+  uint32_t chunk_blocks = 0;         // STREAMED, SPLIT: of one chunk; 0: chosen.
   uint64_t timeout_us = 60'000'000;  // Per step.
 };
 
@@ -53,7 +55,7 @@ class AttentionEngine {
       const AttentionEngineOptions& options);
 
   // REQUIRES: no pass is open. kInvalidArgument: no entries, or one that gains no token.
-  absl::Status BeginPass(Mode mode, absl::Span<const PassEntry> entries);
+  absl::Status BeginPass(Mode mode, absl::Span<const PassEntry> entries, const Drafts& drafts = {});
   // REQUIRES: a pass is open, and its next layer is `layer`.
   absl::Status AttendLayer(uint32_t layer, const LayerInput& input,
                            const kernels::AttentionOutput& output);
@@ -65,9 +67,9 @@ class AttentionEngine {
 
  private:
   AttentionEngine(const AttentionEngineOptions& options, PoolView pool);
-  absl::StatusOr<Batch> MakeBatch(absl::Span<const PassEntry> entries) const;
+  absl::StatusOr<Batch> MakeBatch(absl::Span<const PassEntry> entries, const Drafts& drafts) const;
   Mode Choose(const Batch& batch) const;
-  uint32_t WindowBlocks(Mode mode) const;
+  uint32_t ChunkBlocks(Mode mode) const;
 
   const AttentionEngineOptions options_;
   Tools tools_;

@@ -22,10 +22,21 @@ struct PassEntry {
   uint32_t new_tokens = 0;  // At least 1.
 };
 
+// Makes a pass's new tokens drafts: they can be rolled back (kvp_seq_truncate) or accepted in part
+// (kvp_seq_compact), and each sees of them what its bits say, instead of all before it.
+struct Drafts {
+  const uint64_t* bits = nullptr;  // [new tokens, words]: bit i is the entry's new token i. Copied.
+  int32_t words = 0;               // 0: no drafts.
+};
+
 struct Batch {
   std::vector<PassEntry> entries;
   std::vector<int64_t> before_tokens;  // [entries]
   std::vector<int32_t> new_indptr;     // [entries + 1]: new tokens of the entries before.
+  std::vector<uint64_t> draft_bits;    // [new tokens, draft_words]
+  int32_t draft_words = 0;             // 0: no drafts.
+
+  bool drafts() const { return draft_words > 0; }
 
   int32_t size() const { return static_cast<int32_t>(entries.size()); }
   int32_t new_tokens() const { return new_indptr.back(); }

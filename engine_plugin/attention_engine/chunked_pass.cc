@@ -10,11 +10,12 @@
 namespace kvpager::attention {
 
 ChunkedPass::ChunkedPass(const Tools& tools, Batch batch, const ChunkedOptions& options)
-    : tools_(tools),
-      batch_(std::move(batch)),
-      options_(options),
-      chunks_(ChunksOf(batch_, tools.pool.geometry().page_tokens, options.window_blocks)),
-      new_rows_(tools.pool, batch_) {
+    : tools_(tools), batch_(std::move(batch)), options_(options), new_rows_(tools.pool, batch_) {
+  for (const Window& window : tools.windows.kinds()) {
+    chunks_.push_back(ChunksOf(batch_, {.page_tokens = tools.pool.geometry().page_tokens,
+                                        .blocks_max = options.chunk_blocks,
+                                        .window = window}));
+  }
   for (const PassEntry& entry : batch_.entries) {
     states_.emplace_back(static_cast<int32_t>(entry.new_tokens) * tools.query_heads,
                          static_cast<int32_t>(tools.pool.head_dim_v()));
@@ -49,7 +50,7 @@ void ChunkedPass::AttendPages(const kernels::PagedKv& kv, const kernels::Attenti
 absl::Status ChunkedPass::AttendChunk(const Chunk& chunk, const ScopedStep& step, uint32_t layer,
                                       const LayerInput& input) {
   const int32_t first_entry = chunk.pieces.front().entry;
-  kernels::AttentionQuery query = QueryOf(tools_, batch_, input);
+  kernels::AttentionQuery query = QueryOf(tools_, batch_, layer, input);
   query.query_indptr += first_entry;
   query.query_first = batch_.before_tokens.data() + first_entry;
   for (const int32_t tier : {KVP_TIER_HBM, KVP_TIER_HOST}) {
@@ -62,6 +63,22 @@ absl::Status ChunkedPass::AttendChunk(const Chunk& chunk, const ScopedStep& step
   return absl::OkStatus();
 }
 
+// Their positions count from the first of them, which windows and drafts do not mind; of the sinks,
+// what is left behind the tokens before them.
+void ChunkedPass::AttendNewRows(uint32_t layer, const LayerInput& input) {
+  if (tools_.windows.of(layer).sinks == 0) {
+    AttendPages(new_rows_.Pages(layer), QueryOf(tools_, batch_, layer, input), 0);
+    return;
+  }
+  for (int32_t entry = 0; entry < batch_.size(); ++entry) {
+    kernels::AttentionQuery query = QueryOf(tools_, batch_, layer, input);
+    query.query_indptr += entry;
+    const int64_t before = batch_.before_tokens[static_cast<size_t>(entry)];
+    query.mask.sink_tokens = std::max<int64_t>(0, query.mask.sink_tokens - before);
+    AttendPages(new_rows_.PagesOf(layer, entry), query, entry);
+  }
+}
+
 void ChunkedPass::KeepRows(uint32_t layer, const LayerInput& input) {
   tools_.workers.Run([&](int32_t worker) {
     for (int32_t entry = worker; entry < batch_.size(); entry += tools_.workers.count()) {
@@ -70,24 +87,26 @@ void ChunkedPass::KeepRows(uint32_t layer, const LayerInput& input) {
   });
 }
 
-// Chunks of one layer after those of the layer before: the links have no pause between layers.
+// The chunks of one layer after those of the layer before: the links have no pause between layers.
 absl::Status ChunkedPass::BeginAhead() {
-  const uint64_t chunks = uint64_t{tools_.pool.geometry().num_layers} * chunks_.size();
-  for (; begun_ < chunks && steps_.size() < options_.chunks_ahead; ++begun_) {
-    const auto layer = static_cast<uint32_t>(begun_ / chunks_.size());
-    KVP_ASSIGN_OR_RETURN(ScopedStep step,
-                         BeginChunk(chunks_[begun_ % chunks_.size()], tools_.pool.group_of(layer)));
-    steps_.push_back(std::move(step));
+  while (steps_.size() < options_.chunks_ahead) {
+    while (ahead_.layer < tools_.pool.geometry().num_layers &&
+           ahead_.chunk == ChunksFor(ahead_.layer).size()) {
+      ahead_ = {ahead_.layer + 1, 0};
+    }
+    if (ahead_.layer == tools_.pool.geometry().num_layers) return absl::OkStatus();
+    const Chunk& chunk = ChunksFor(ahead_.layer)[ahead_.chunk];
+    KVP_ASSIGN_OR_RETURN(ScopedStep step, BeginChunk(chunk, tools_.pool.group_of(ahead_.layer)));
+    steps_.push_back({ahead_.layer, std::move(step)});
+    ++ahead_.chunk;
   }
   return absl::OkStatus();
 }
 
-// What was begun for layers up to `layer` and is not wanted.
+// What was begun for `layer`, the next one, is not wanted.
 void ChunkedPass::SkipLayer(uint32_t layer) {
-  const uint64_t end = (uint64_t{layer} + 1) * chunks_.size();
-  const uint64_t first = begun_ - steps_.size();
-  for (uint64_t chunk = first; chunk < end && !steps_.empty(); ++chunk) steps_.pop_front();
-  begun_ = std::max(begun_, end);
+  while (!steps_.empty() && steps_.front().layer == layer) steps_.pop_front();
+  if (ahead_.layer == layer) ahead_ = {layer + 1, 0};
 }
 
 absl::Status ChunkedPass::Attend(uint32_t layer, const LayerInput& input,
@@ -101,11 +120,12 @@ absl::Status ChunkedPass::Attend(uint32_t layer, const LayerInput& input,
   for (kernels::AttentionStates& states : states_) states.Clear();
   // What needs no page of the pool, while the first chunk is on its way.
   KeepRows(layer, input);
-  AttendPages(new_rows_.Pages(layer), QueryOf(tools_, batch_, input), 0);
-  for (const Chunk& chunk : chunks_) {
-    KVP_RETURN_IF_ERROR(steps_.front().Wait(tools_.timeout_us));
-    KVP_RETURN_IF_ERROR(AttendChunk(chunk, steps_.front(), layer, input));
-    KVP_RETURN_IF_ERROR(steps_.front().Keep());
+  AttendNewRows(layer, input);
+  for (const Chunk& chunk : ChunksFor(layer)) {
+    const ScopedStep& step = steps_.front().step;
+    KVP_RETURN_IF_ERROR(step.Wait(tools_.timeout_us));
+    KVP_RETURN_IF_ERROR(AttendChunk(chunk, step, layer, input));
+    KVP_RETURN_IF_ERROR(steps_.front().step.Keep());
     steps_.pop_front();
     KVP_RETURN_IF_ERROR(BeginAhead());
   }
@@ -125,7 +145,7 @@ absl::Status ChunkedPass::AppendAll() {
   const kvp_geometry& geometry = tools_.pool.geometry();
   // A block of every group at least, and no more than a window's worth.
   const uint32_t blocks =
-      std::max(1u, options_.window_blocks / std::max(1u, tools_.pool.info().num_groups));
+      std::max(1u, options_.chunk_blocks / std::max(1u, tools_.pool.info().num_groups));
   const int64_t tokens_max = int64_t{blocks} * geometry.page_tokens;
   std::vector<int64_t> first(batch_.entries.size(), 0);
   while (true) {
@@ -162,6 +182,7 @@ absl::Status ChunkedPass::AppendSome(const std::vector<int64_t>& first,
     kvp_step_entry wish{};
     wish.seq = batch_.entries[i].seq;
     wish.append_tokens = static_cast<uint32_t>(count[i]);
+    wish.draft = batch_.drafts() ? 1 : 0;
     wish.num_groups = KVP_ALL;
     entries.push_back(wish);
     entry_of.push_back(static_cast<int32_t>(i));

@@ -26,7 +26,7 @@ namespace kvpager::attention {
 
 struct ChunkedOptions {
   uint32_t residency = KVP_STREAMED;  // Or KVP_SPLIT.
-  uint32_t window_blocks = 0;         // Of one chunk.
+  uint32_t chunk_blocks = 0;          // At most, of one chunk.
   uint32_t chunks_ahead = 2;          // Steps open at once, the one that is attended included.
 };
 
@@ -39,12 +39,25 @@ class ChunkedPass : public Pass {
   absl::Status End(KeepOrDiscard keep_or_discard) override;
 
  private:
+  struct LayerStep {
+    uint32_t layer;
+    ScopedStep step;
+  };
+  struct Ahead {
+    uint32_t layer = 0;
+    size_t chunk = 0;
+  };
+
+  const std::vector<Chunk>& ChunksFor(uint32_t layer) const {
+    return chunks_[tools_.windows.kind_of(layer)];
+  }
   absl::StatusOr<ScopedStep> BeginChunk(const Chunk& chunk, uint32_t group) const;
   absl::Status BeginAhead();
   void SkipLayer(uint32_t layer);
   absl::Status AttendChunk(const Chunk& chunk, const ScopedStep& step, uint32_t layer,
                            const LayerInput& input);
   void KeepRows(uint32_t layer, const LayerInput& input);
+  void AttendNewRows(uint32_t layer, const LayerInput& input);
   // Adds attention over `kv`, whose entry i is the batch's entry first_entry + i.
   void AttendPages(const kernels::PagedKv& kv, const kernels::AttentionQuery& query,
                    int32_t first_entry);
@@ -57,11 +70,11 @@ class ChunkedPass : public Pass {
   const Tools& tools_;
   const Batch batch_;
   const ChunkedOptions options_;
-  const std::vector<Chunk> chunks_;
+  std::vector<std::vector<Chunk>> chunks_;  // By kind of window.
   NewRows new_rows_;
   std::vector<kernels::AttentionStates> states_;  // By entry.
-  std::deque<ScopedStep> steps_;                  // Under way, the oldest first.
-  uint64_t begun_ = 0;                            // Chunks so far: those of layer 0, of layer 1...
+  std::deque<LayerStep> steps_;                   // Under way, the oldest first.
+  Ahead ahead_;                                   // The chunk that is begun next.
 };
 
 }  // namespace kvpager::attention

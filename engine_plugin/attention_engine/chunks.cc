@@ -5,27 +5,69 @@
 #include "memmgr/base/units.h"
 
 namespace kvpager::attention {
+namespace {
 
-std::vector<Chunk> ChunksOf(const Batch& batch, uint32_t page_tokens, uint32_t window_blocks) {
-  std::vector<Chunk> chunks;
-  uint32_t room = 0;
-  for (int32_t entry = 0; entry < batch.size(); ++entry) {
-    const auto before = static_cast<uint64_t>(batch.before_tokens[static_cast<size_t>(entry)]);
-    const auto blocks = static_cast<uint32_t>(CeilDiv(before, uint64_t{page_tokens}));
+struct Blocks {
+  uint32_t first = 0;
+  uint32_t end = 0;
+};
+
+class Builder {
+ public:
+  explicit Builder(uint32_t blocks_max) : blocks_max_(blocks_max) {}
+
+  void Add(int32_t entry, Blocks blocks) {
+    if (blocks.first >= blocks.end) return;
     // In pieces of the same size, so that the last is no stub.
-    const uint32_t pieces = static_cast<uint32_t>(CeilDiv(blocks, window_blocks));
-    for (uint32_t first = 0, left = pieces; first < blocks; --left) {
-      const uint32_t count = static_cast<uint32_t>(CeilDiv(blocks - first, left));
-      if (count > room) {
-        chunks.emplace_back();
-        room = window_blocks;
+    const auto pieces = static_cast<uint32_t>(CeilDiv(blocks.end - blocks.first, blocks_max_));
+    for (uint32_t first = blocks.first, left = pieces; first < blocks.end; --left) {
+      const auto count = static_cast<uint32_t>(CeilDiv(blocks.end - first, left));
+      // A sequence is in a step once.
+      const bool again = !chunks_.empty() && chunks_.back().pieces.back().entry == entry;
+      if (count > room_ || again) {
+        chunks_.emplace_back();
+        room_ = blocks_max_;
       }
-      chunks.back().pieces.push_back({entry, first, count});
-      room -= count;
+      chunks_.back().pieces.push_back({entry, first, count});
+      room_ -= count;
       first += count;
     }
   }
-  return chunks;
+
+  std::vector<Chunk> Take() { return std::move(chunks_); }
+
+ private:
+  const uint32_t blocks_max_;
+  uint32_t room_ = 0;
+  std::vector<Chunk> chunks_;
+};
+
+}  // namespace
+
+std::vector<Chunk> ChunksOf(const Batch& batch, const ChunkOptions& options) {
+  Builder builder(options.blocks_max);
+  for (int32_t entry = 0; entry < batch.size(); ++entry) {
+    const int64_t before = batch.before_tokens[static_cast<size_t>(entry)];
+    const auto end = static_cast<uint32_t>(
+        CeilDiv(static_cast<uint64_t>(before), uint64_t{options.page_tokens}));
+    if (options.window.tokens == 0) {
+      builder.Add(entry, {0, end});
+      continue;
+    }
+    // The first new token looks back furthest, and counts itself.
+    const int64_t seen_first = std::max<int64_t>(0, before + 1 - options.window.tokens);
+    const int64_t sinks = std::min(options.window.sinks, before);
+    const auto sink_end =
+        static_cast<uint32_t>(CeilDiv(static_cast<uint64_t>(sinks), uint64_t{options.page_tokens}));
+    const auto first = static_cast<uint32_t>(seen_first / options.page_tokens);
+    if (first <= sink_end) {
+      builder.Add(entry, {0, end});
+    } else {
+      builder.Add(entry, {0, sink_end});
+      builder.Add(entry, {first, end});
+    }
+  }
+  return builder.Take();
 }
 
 }  // namespace kvpager::attention

@@ -1,7 +1,7 @@
 // engine_plugin/attention_engine/chunks.h
 //
-// A batch in chunks that fit a window: which blocks of which entries are attended together when not
-// all of a group fits in the pool. A pure function of lengths and the window.
+// A batch in chunks: which blocks of which entries are attended together when not all of a group
+// fits in the pool. A pure function of lengths.
 //
 //   entry 0 ################ entry 1 #### entry 2 ##########
 //   chunks  0000000011111111          2222 2222333333
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "engine_plugin/attention_engine/batch.h"
+#include "engine_plugin/attention_engine/windows.h"
 
 namespace kvpager::attention {
 
@@ -24,13 +25,19 @@ struct ChunkPiece {
   uint32_t num_blocks = 0;
 };
 
-// Pieces of entries that follow one another, at most `window_blocks` blocks in all.
+// Pieces of entries that follow one another, at most blocks_max blocks in all.
 struct Chunk {
   std::vector<ChunkPiece> pieces;
 };
 
-// The blocks that the entries had before the pass. REQUIRES: window_blocks > 0.
-std::vector<Chunk> ChunksOf(const Batch& batch, uint32_t page_tokens, uint32_t window_blocks);
+struct ChunkOptions {
+  uint32_t page_tokens = 0;
+  uint32_t blocks_max = 0;  // Of one chunk; not 0.
+  Window window;            // Blocks that no new token sees are left out.
+};
+
+// The blocks that the entries had before the pass.
+std::vector<Chunk> ChunksOf(const Batch& batch, const ChunkOptions& options);
 
 }  // namespace kvpager::attention
 

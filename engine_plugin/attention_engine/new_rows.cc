@@ -62,6 +62,14 @@ kernels::PagedKv NewRows::Pages(uint32_t layer) const {
   return kv;
 }
 
+kernels::PagedKv NewRows::PagesOf(uint32_t layer, int32_t entry) const {
+  kernels::PagedKv kv = Pages(layer);
+  kv.batch_size = 1;
+  kv.indptr += entry;
+  kv.last_page_len += entry;
+  return kv;
+}
+
 void NewRows::Write(const Batch& batch, uint32_t layer, const LayerInput& input, int32_t entry) {
   const kernels::PagedKv pages = Pages(layer);
   kernels::CpuAppend(pages, entry, NewTokensOf(batch, input, entry, pages));

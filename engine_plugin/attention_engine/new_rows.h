@@ -28,6 +28,8 @@ class NewRows {
 
   // The new tokens alone, entry by entry; positions count from the first of them.
   kernels::PagedKv Pages(uint32_t layer) const;
+  // The same of one entry.
+  kernels::PagedKv PagesOf(uint32_t layer, int32_t entry) const;
 
   // Copies tokens [first, first + count) of the entry to the last `count` tokens of entry `to` of
   // `pages`.

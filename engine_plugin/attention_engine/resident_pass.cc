@@ -15,6 +15,7 @@ absl::StatusOr<std::unique_ptr<Pass>> ResidentPass::Begin(const Tools& tools, Ba
     kvp_step_entry wish{};
     wish.seq = entry.seq;
     wish.append_tokens = entry.new_tokens;
+    wish.draft = batch.drafts() ? 1 : 0;
     wish.num_groups = wish.num_blocks = KVP_ALL;
     entries.push_back(wish);
   }
@@ -38,13 +39,14 @@ absl::Status ResidentPass::Attend(uint32_t layer, const LayerInput& input,
   const kernels::PagedKv kv = tools_.pool.Pages(view, layer, KVP_TIER_HBM);
   Append(kv, input);
   if (input.query == nullptr) return absl::OkStatus();
-  const kernels::AttentionQuery query = QueryOf(tools_, batch_, input);
-  // The lengths are those of every layer: planned once.
-  if (!attention_.has_value()) {
-    attention_.emplace(kv, query, kernels::PlanWork(kv, query, tools_.workers.count()));
+  const kernels::AttentionQuery query = QueryOf(tools_, batch_, layer, input);
+  // The lengths are those of every layer: planned once for each kind of window.
+  std::optional<kernels::SplitAttention>& attention = attention_[tools_.windows.kind_of(layer)];
+  if (!attention.has_value()) {
+    attention.emplace(kv, query, kernels::PlanWork(kv, query, tools_.workers.count()));
   }
-  tools_.workers.Run([&](int32_t worker) { attention_->Attend(kv, query, worker); });
-  tools_.workers.Run([&](int32_t worker) { attention_->Finish(query, output, worker); });
+  tools_.workers.Run([&](int32_t worker) { attention->Attend(kv, query, worker); });
+  tools_.workers.Run([&](int32_t worker) { attention->Finish(query, output, worker); });
   return absl::OkStatus();
 }
 

@@ -7,6 +7,8 @@
 
 #include <memory>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "engine_plugin/attention_engine/pass.h"
@@ -25,13 +27,17 @@ class ResidentPass : public Pass {
 
  private:
   ResidentPass(const Tools& tools, Batch batch, ScopedStep step)
-      : tools_(tools), batch_(std::move(batch)), step_(std::move(step)) {}
+      : tools_(tools),
+        batch_(std::move(batch)),
+        step_(std::move(step)),
+        attention_(tools.windows.kinds().size()) {}
   void Append(const kernels::PagedKv& kv, const LayerInput& input);
 
   const Tools& tools_;
   const Batch batch_;
   ScopedStep step_;
-  std::optional<kernels::SplitAttention> attention_;  // Planned with the first layer.
+  // By kind of window; planned with its first layer.
+  std::vector<std::optional<kernels::SplitAttention>> attention_;
 };
 
 }  // namespace kvpager::attention

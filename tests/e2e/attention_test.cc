@@ -2,6 +2,7 @@
 // what it must be, in every mode: prefilled in passes, then decoded, every output compared with
 // attention as the formula says, over rows that were never in a page.
 
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <memory>
@@ -14,12 +15,14 @@
 #include "gtest/gtest.h"
 #include "kernels/dtype.h"
 #include "tests/e2e/testbed.h"
+#include "tools/support/daemon_status.h"
 
 namespace kvpager::e2e {
 namespace {
 
 using attention::AttentionEngine;
 using attention::AttentionEngineOptions;
+using attention::Drafts;
 using attention::KeepOrDiscard;
 using attention::Mode;
 using attention::PassEntry;
@@ -68,13 +71,28 @@ class Oracle {
   }
   size_t TokensOf(uint32_t layer) const { return k_[layer].size() / (kKvHeads * kDim); }
 
-  // Of the query head at `position`, to everything up to itself.
+  // Of the tokens from `base` on only those at base + accepted[i].
+  void KeepOnly(size_t base, const std::vector<uint32_t>& accepted) {
+    constexpr size_t kRow = size_t{kKvHeads} * kDim;
+    for (auto* part : {&k_, &v_}) {
+      for (auto& rows : *part) {
+        std::vector<float> kept(rows.begin(), rows.begin() + static_cast<int64_t>(base * kRow));
+        for (const uint32_t i : accepted) {
+          const auto row = rows.begin() + static_cast<int64_t>((base + i) * kRow);
+          kept.insert(kept.end(), row, row + static_cast<int64_t>(kRow));
+        }
+        rows = kept;
+      }
+    }
+  }
+
+  // Of the query head, to the tokens that it sees.
   std::vector<double> Attend(uint32_t layer, const float* query, uint32_t head,
-                             int64_t position) const {
+                             const std::vector<int64_t>& seen) const {
     const uint32_t kv_head = head / (kQueryHeads / kKvHeads);
     std::vector<double> weights;
     double sum = 0;
-    for (int64_t t = 0; t <= position; ++t) {
+    for (const int64_t t : seen) {
       const float* const row = Row(k_[layer], t, kv_head);
       double logit = 0;
       for (uint32_t i = 0; i < kDim; ++i) logit += double{query[i]} * row[i];
@@ -82,10 +100,9 @@ class Oracle {
       sum += weights.back();
     }
     std::vector<double> output(kDim, 0);
-    for (int64_t t = 0; t <= position; ++t) {
-      const float* const row = Row(v_[layer], t, kv_head);
-      const double weight = weights[static_cast<size_t>(t)] / sum;
-      for (uint32_t i = 0; i < kDim; ++i) output[i] += weight * row[i];
+    for (size_t s = 0; s < seen.size(); ++s) {
+      const float* const row = Row(v_[layer], seen[s], kv_head);
+      for (uint32_t i = 0; i < kDim; ++i) output[i] += weights[s] / sum * row[i];
     }
     return output;
   }
@@ -117,6 +134,7 @@ class Attention : public ::testing::TestWithParam<Mode> {
     engine.client = client_;
     engine.geometry = geometry_;
     engine.query_heads = kQueryHeads;
+    engine.windows = windows_;
     engine.workers = attention::Workers(2, [](const attention::Workers::Work& work) {
       std::thread other([&work] { work(1); });
       work(0);
@@ -158,7 +176,9 @@ class Attention : public ::testing::TestWithParam<Mode> {
         const size_t first = i * new_tokens;
         oracles[i].Append(layer, k.data() + first * kKvHeads * kDim,
                           v.data() + first * kKvHeads * kDim, new_tokens);
-        Compare(layer, oracles[i], query, output, first + new_tokens - 1);
+        const auto position = static_cast<int64_t>(oracles[i].TokensOf(layer)) - 1;
+        Compare(layer, oracles[i], query, output, first + new_tokens - 1,
+                Seen(layer, position + 1));
       }
     }
     const absl::Status ended = engine_->EndPass(keep_or_discard);
@@ -167,22 +187,67 @@ class Attention : public ::testing::TestWithParam<Mode> {
     for (Oracle& oracle : oracles) oracle.DropLast(new_tokens);
   }
 
+  // Of the first `tokens` those that the layer's window and sinks have for the last of them.
+  std::vector<int64_t> Seen(uint32_t layer, int64_t tokens) const {
+    const attention::Window window = windows_.empty() ? attention::Window{} : windows_[layer];
+    std::vector<int64_t> seen;
+    for (int64_t t = 0; t < tokens; ++t) {
+      const bool near = window.tokens == 0 || t + window.tokens >= tokens;
+      if (near || t < window.sinks) seen.push_back(t);
+    }
+    return seen;
+  }
+
+  // `token`: the query's, among all of the pass.
   void Compare(uint32_t layer, const Oracle& oracle, const std::vector<float>& query,
-               const std::vector<float>& output, size_t token) {
-    const auto layer_tokens = static_cast<int64_t>(oracle.TokensOf(layer));
+               const std::vector<float>& output, size_t token, const std::vector<int64_t>& seen) {
     for (uint32_t head = 0; head < kQueryHeads; ++head) {
       const size_t row = (token * kQueryHeads + head) * kDim;
-      const std::vector<double> expected =
-          oracle.Attend(layer, query.data() + row, head, layer_tokens - 1);
+      const std::vector<double> expected = oracle.Attend(layer, query.data() + row, head, seen);
       for (uint32_t i = 0; i < kDim; ++i) {
         ASSERT_NEAR(output[row + i], expected[i], kTolerance)
             << "layer " << layer << " head " << head << " element " << i << " at token "
-            << layer_tokens - 1;
+            << seen.back();
       }
     }
   }
 
+  // A pass that appends a tree of drafts to `seq`; draft i follows draft parents[i], or the
+  // sequence where that is -1. Every draft is checked.
+  void DraftPass(Mode mode, kvp_seq seq, Oracle& oracle, const std::vector<int>& parents) {
+    const auto count = static_cast<uint32_t>(parents.size());
+    const auto base = static_cast<int64_t>(oracle.TokensOf(0));
+    std::vector<uint64_t> bits(count);
+    for (uint32_t i = 0; i < count; ++i) {
+      bits[i] = uint64_t{1} << i;
+      if (parents[i] >= 0) bits[i] |= bits[static_cast<size_t>(parents[i])];
+    }
+    const PassEntry entry{seq, count};
+    const absl::Status begun = engine_->BeginPass(mode, {&entry, 1}, {bits.data(), 1});
+    ASSERT_TRUE(begun.ok()) << begun;
+    for (uint32_t layer = 0; layer < kLayers; ++layer) {
+      const std::vector<float> query = Rows(random_, size_t{count} * kQueryHeads * kDim);
+      const std::vector<float> k = Rows(random_, size_t{count} * kKvHeads * kDim);
+      const std::vector<float> v = Rows(random_, size_t{count} * kKvHeads * kDim);
+      std::vector<float> output(size_t{count} * kQueryHeads * kDim, std::nanf(""));
+      const absl::Status attended = engine_->AttendLayer(layer, {query.data(), k.data(), v.data()},
+                                                         {.output = output.data(), .lse = nullptr});
+      ASSERT_TRUE(attended.ok()) << attended;
+      oracle.Append(layer, k.data(), v.data(), count);
+      for (uint32_t i = 0; i < count; ++i) {
+        std::vector<int64_t> seen = Seen(0, base);
+        for (uint32_t j = 0; j < count; ++j) {
+          if ((bits[i] >> j & 1) != 0) seen.push_back(base + j);
+        }
+        Compare(layer, oracle, query, output, i, seen);
+      }
+    }
+    const absl::Status ended = engine_->EndPass(KeepOrDiscard::kKeep);
+    ASSERT_TRUE(ended.ok()) << ended;
+  }
+
   TemporaryDirectory directory_;
+  std::vector<attention::Window> windows_;
   std::unique_ptr<Daemon> daemon_;
   kvp_geometry geometry_{};
   kvp_client* client_ = nullptr;
@@ -251,6 +316,86 @@ TEST_P(Attention, ABatchIsStreamedLikeOneLongSequence) {
 INSTANTIATE_TEST_SUITE_P(Modes, Attention, ::testing::Values(Mode::kStreamed, Mode::kSplit),
                          [](const auto& param) {
                            return param.param == Mode::kStreamed ? "streamed" : "split";
+                         });
+
+// In HBM of 8 blocks, unless all has to fit.
+class AttentionAnywhere : public Attention {
+ protected:
+  void StartFor(Mode mode) {
+    const uint32_t blocks_hbm = mode == Mode::kResident ? 64 : 8;
+    Start({.blocks_hbm = blocks_hbm, .blocks_host = 12, .blocks_nvme = 256});
+  }
+  uint64_t LiveBlocks() {
+    const auto status = tools::AskDaemon(daemon_->socket_path(), "attention_test");
+    EXPECT_TRUE(status.ok()) << status.status();
+    return status.ok() ? status->Counter("blocks_known") : 0;
+  }
+};
+
+// Layers 1 to 3 see a window and some sinks, which new tokens, whole chunks and single blocks begin
+// and end in at one time or another.
+TEST_P(AttentionAnywhere, WindowsAndSinksAreKept) {
+  windows_ = {{0, 0}, {40, 5}, {7, 0}, {33, 70}};
+  StartFor(GetParam());
+  ASSERT_FALSE(HasFatalFailure());
+  const std::vector<kvp_seq> seqs = {Open(), Open()};
+  std::vector<Oracle> oracles(2);
+  for (const uint32_t tokens : {50u, 1u, 60u, 1u, 1u, 14u, 90u, 1u, 3u}) {
+    Pass(GetParam(), seqs, oracles, tokens);
+    ASSERT_FALSE(HasFatalFailure());
+  }
+}
+
+// Speculative decoding: a tree of drafts, of which a path that is not contiguous is accepted; one
+// that is rejected as a whole; and a fork that goes its own way. Nothing is left behind.
+TEST_P(AttentionAnywhere, DraftsAreAcceptedInPartOrRolledBack) {
+  StartFor(GetParam());
+  ASSERT_FALSE(HasFatalFailure());
+  const kvp_seq seq = Open();
+  std::vector<Oracle> oracles(1);
+  uint64_t tokens = 0;
+  Pass(GetParam(), {seq}, oracles, 6 * kPageTokens - 3);
+  for (int round = 0; round < 4; ++round) {
+    ASSERT_FALSE(HasFatalFailure());
+    ASSERT_EQ(kvp_seq_length(client_, seq, &tokens), KVP_OK);
+    //   0 - 1 - 3        4 - 5
+    //     \ 2 - 6 - 7
+    DraftPass(GetParam(), seq, oracles[0], {-1, 0, 0, 1, -1, 4, 2, 6});
+    ASSERT_FALSE(HasFatalFailure());
+    const std::vector<uint32_t> accepted = {0, 2, 6};
+    ASSERT_EQ(kvp_seq_compact(client_, seq, 0, tokens, accepted.data(), accepted.size()), KVP_OK)
+        << kvp_client_error(client_);
+    oracles[0].KeepOnly(tokens, accepted);
+    Pass(GetParam(), {seq}, oracles, 1);
+  }
+  ASSERT_EQ(kvp_seq_length(client_, seq, &tokens), KVP_OK);
+  DraftPass(GetParam(), seq, oracles[0], {-1, 0, 1, 2, 3});
+  ASSERT_EQ(kvp_seq_truncate(client_, seq, tokens), KVP_OK);
+  oracles[0].KeepOnly(tokens, {});
+
+  kvp_seq child = 0;
+  ASSERT_EQ(kvp_seq_fork(client_, seq, &child), KVP_OK);
+  oracles.push_back(oracles[0]);
+  Pass(GetParam(), {seq, child}, oracles, 5);
+  DraftPass(GetParam(), child, oracles[1], {-1, -1, 0});
+  ASSERT_FALSE(HasFatalFailure());
+  const uint64_t shared_blocks = tokens / kPageTokens;
+  // Of its own each has the copied tail, the block behind it, and perhaps a credit.
+  EXPECT_LE(LiveBlocks(), shared_blocks + 2 * 3);
+  EXPECT_EQ(kvp_seq_close(client_, seq), KVP_OK);
+  EXPECT_EQ(kvp_seq_close(client_, child), KVP_OK);
+  for (int i = 0; i < 100 && LiveBlocks() > 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  EXPECT_EQ(LiveBlocks(), 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, AttentionAnywhere,
+                         ::testing::Values(Mode::kStreamed, Mode::kSplit, Mode::kResident),
+                         [](const auto& param) {
+                           return param.param == Mode::kStreamed ? "streamed"
+                                  : param.param == Mode::kSplit  ? "split"
+                                                                 : "resident";
                          });
 
 class ResidentAttention : public Attention {};

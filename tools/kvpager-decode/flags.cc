@@ -78,7 +78,7 @@ void AddRunFlags(CLI::App& app, Options& options, std::vector<std::string>& mode
   app.add_flag("!--no-resident", options.resident, "Not also with everything in HBM");
   app.add_option("--threads", options.threads, "That attend; else one per processor")
       ->check(CLI::Range(1, 1024));
-  app.add_option("--window-blocks", options.window_blocks, "Of one chunk; else the engine chooses");
+  app.add_option("--chunk-blocks", options.chunk_blocks, "Of one chunk; else the engine chooses");
   app.add_flag("--full-prefill", options.full_prefill,
                "Attend all of the prompt, not just some chunks");
   app.add_option("--checks", options.checks, "Outputs to compare with the reference, per mode")

@@ -36,7 +36,7 @@ struct Options {
   std::vector<attention::Mode> modes;
   bool resident = true;  // The same with everything in HBM, or as much as fits, for comparison.
   uint32_t threads = 0;
-  uint32_t window_blocks = 0;  // 0: the engine chooses.
+  uint32_t chunk_blocks = 0;  // 0: the engine chooses.
   bool full_prefill = false;
   uint32_t checks = 0;  // Outputs that are compared, of every mode.
   uint64_t seed = 0;

@@ -65,7 +65,7 @@ absl::Status Served::Attach(const Options& options) {
   engine.geometry = model_.geometry;
   engine.query_heads = model_.query_heads;
   engine.head_dim_v = model_.head_dim_v;
-  engine.window_blocks = options.window_blocks;
+  engine.chunk_blocks = options.chunk_blocks;
   engine.workers = attention::Workers(
       crew_.size(), [this](const attention::Workers::Work& work) { crew_.Run(work); });
   KVP_ASSIGN_OR_RETURN(engine_, attention::AttentionEngine::Create(engine));
