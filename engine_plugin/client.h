@@ -215,15 +215,16 @@ class Client {
   absl::StatusOr<Sequence*> UsableAsKnown(uint64_t handle);  // Without a look at what has come.
   // Waits until a fork that was posted has its id.
   absl::Status Resolve(Sequence* sequence, const Deadline& deadline);
-  absl::Status CheckMayResolve(const Sequence& sequence) const;
+  absl::Status CheckMayResolve(const Sequence& sequence);
   absl::Status NameDurably(uint64_t sequence, absl::Span<const Digest> keys,
                            const NameOptions& options);
   absl::Status PostName(const Sequence* sequence, const HeldName& name);
   uint64_t BlocksEndTokens(uint32_t block_first, size_t count) const;
   absl::Status CheckFullBlocks(const Sequence& sequence, uint32_t block_first, size_t count) const;
   static absl::Status InStep(std::string_view what);
-  Sequence* FindById(uint64_t id) const;
-  Sequence* FindByHandle(uint64_t handle) const;
+  // Settled: what repeated steps have done to it, it shows.
+  Sequence* FindById(uint64_t id);
+  Sequence* FindByHandle(uint64_t handle);
 
   // ---- Steps (client_steps.cc) ----
   // A step that is not open, with `entries` as they are, checked.
@@ -269,13 +270,21 @@ class Client {
   // The step, begun; null: there is no earlier one that it repeats, or not any more.
   Step* BeginAgain(uint32_t lane, absl::Span<const StepEntryRequest> entries);
   std::unique_ptr<Step> TakeRepeated(uint32_t lane, absl::Span<const StepEntryRequest> entries);
-  bool Repeats(const Step& step, absl::Span<const StepEntryRequest> entries) const;
+  bool Repeats(Step& step, absl::Span<const StepEntryRequest> entries) const;
+  bool IsNewestOfItsSequences(Step& step) const;
+  // A repeat touches none of its entries and sequences: what it has changed about them waits here,
+  // until somebody looks at one.
+  void Settle() {
+    if (!deferred_.empty()) SettleNow();
+  }
+  void SettleNow();
   // True if nothing has happened to the step but its begin.
   bool is_undisturbed(const Step* step) const {
     return step->message_free && step->changes == changes();
   }
   void KeepDistinct(std::vector<Watch>& watches);
   void EndUndisturbed(Step* step);
+  static void Unlist(const Step* step);
   // Says what such steps have appended. Before every message that depends on the length.
   absl::Status Report(Sequence* sequence);
 
@@ -297,6 +306,8 @@ class Client {
   uint64_t fork_handle_newest_ = 0;
   Lanes lanes_;
   std::vector<std::unique_ptr<Step>> spare_steps_;
+  std::vector<Step*> deferred_;  // Spare or open; no two have a sequence in common.
+  uint64_t begins_ = 0;          // Steps begun, repeats aside.
   std::vector<bool> watched_;    // By counter; all false between calls.
   uint64_t silent_changes_ = 0;  // Names that wait, steps rolled back, death.
   uint64_t reports_ = 0;         // Of filled blocks.

@@ -121,6 +121,7 @@ absl::StatusOr<Answer> Client::Await(uint64_t request, const Deadline& deadline)
 }
 
 absl::Status Client::Dispatch(Arrival arrival) {
+  Settle();
   const Answer& answer = arrival.answer;
   if (arrival.request == 0 && answer.updates.empty()) {
     return answer.status.ok() ? absl::OkStatus() : Die(answer.status);

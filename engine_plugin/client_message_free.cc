@@ -35,6 +35,17 @@ bool FillsBlock(const StepEntry& entry, uint32_t page_tokens) {
   return entry.end_tokens() / page_tokens != entry.begin_tokens / page_tokens;
 }
 
+// What the entry appends, and how often it could do so again.
+void AddAppended(const StepEntry& entry, uint32_t page_tokens, Step* step) {
+  const uint64_t tokens = entry.request.append_tokens;
+  if (tokens == 0) return;
+  const uint64_t rows = entry.begin_tokens % page_tokens + tokens;
+  step->appends = true;
+  step->fills |= rows >= page_tokens;
+  const uint64_t repeats = rows < page_tokens ? (page_tokens - 1 - rows) / tokens : 0;
+  step->repeats_left = std::min(step->repeats_left, repeats);
+}
+
 // Sequences that were opened one after another share a word.
 void AddTouch(uint64_t sequence, std::vector<TouchedBits>& touches) {
   const uint32_t word = SharedLanes::TouchedWordOf(sequence);
@@ -60,7 +71,7 @@ bool Client::MayRunMessageFree(StepResidency residency, const std::vector<StepEn
   if (lanes_.any_pending()) return false;
   for (const StepEntry& entry : entries) {
     const Sequence& sequence = *entry.sequence;
-    if (entry.request.draft || InPinnedStep(sequence)) return false;
+    if (entry.request.draft != 0 || InPinnedStep(sequence)) return false;
     // Rows behind the last ones of a block that is ours alone need nobody's leave, nor do those of
     // one more block, if there is a credit.
     const uint64_t beyond_tokens = TokensBeyond(entry, geometry_.page_tokens);
@@ -165,10 +176,10 @@ bool Client::TryMessageFree(uint32_t lane, Step* step) {
     PublishDone(lane);  // A miss leaves the epoch.
     return false;
   }
+  step->repeats_left = ~uint64_t{0};
   for (const StepEntry& entry : step->entries()) {
     AddTouch(entry.sequence->id(), step->touches);
-    step->appends |= entry.request.append_tokens > 0;
-    step->fills |= FillsBlock(entry, geometry_.page_tokens);
+    AddAppended(entry, geometry_.page_tokens, step);
   }
   for (const TouchedBits& touch : step->touches) shared.Touch(touch.word, touch.bits);
   step->Begin(ticket, StepResidency::kResident);

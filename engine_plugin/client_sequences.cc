@@ -20,12 +20,14 @@ absl::Status Client::InStep(std::string_view what) {
                    "ended; end the step first"));
 }
 
-Sequence* Client::FindById(uint64_t id) const {
+Sequence* Client::FindById(uint64_t id) {
+  Settle();
   const auto found = sequences_by_id_.find(id);
   return found == sequences_by_id_.end() ? nullptr : found->second;
 }
 
-Sequence* Client::FindByHandle(uint64_t handle) const {
+Sequence* Client::FindByHandle(uint64_t handle) {
+  Settle();
   const auto found = sequences_.find(handle);
   return found == sequences_.end() ? nullptr : found->second.get();
 }
@@ -48,7 +50,7 @@ absl::StatusOr<Sequence*> Client::UsableAsKnown(uint64_t handle) {
 
 // Whether the daemon will answer the fork without our caller's doing. The steps of a sequence that
 // overlap are in one lane, so one of another lane is not the step that the fork waits for.
-absl::Status Client::CheckMayResolve(const Sequence& sequence) const {
+absl::Status Client::CheckMayResolve(const Sequence& sequence) {
   const Sequence* parent = FindByHandle(sequence.fork_parent);
   if (parent == nullptr || !parent->in_step()) return absl::OkStatus();
   const Ticket oldest = parent->open_steps().front()->ticket();

@@ -69,10 +69,10 @@ absl::StatusOr<std::unique_ptr<Step>> Client::CheckEntries(
   checked.resize(entries.size());
   const uint64_t check = ++checks_;
   for (size_t i = 0; i < entries.size(); ++i) {
-    KVP_ASSIGN_OR_RETURN(Sequence * sequence, UsableAsKnown(entries[i].sequence));
+    KVP_ASSIGN_OR_RETURN(Sequence * sequence, UsableAsKnown(entries[i].seq));
     if (std::exchange(sequence->named_in, check) == check) {
-      return BadEntry(i, absl::StrCat("sequence ", entries[i].sequence,
-                                      " is in this step already; name it once"));
+      return BadEntry(
+          i, absl::StrCat("sequence ", entries[i].seq, " is in this step already; name it once"));
     }
     if (sequence->id() == 0) {
       KVP_RETURN_IF_ERROR(Resolve(sequence, Deadline::AfterUs(timeout_us_)));
@@ -81,6 +81,7 @@ absl::StatusOr<std::unique_ptr<Step>> Client::CheckEntries(
     checked[i].request = entries[i];
     checked[i].sequence = sequence;
   }
+  step->asked.assign(entries.begin(), entries.end());
   // Lengths last: while forks were waited for above, losses may have come in.
   for (StepEntry& entry : checked) entry.begin_tokens = entry.sequence->length_tokens();
   return step;
@@ -88,6 +89,7 @@ absl::StatusOr<std::unique_ptr<Step>> Client::CheckEntries(
 
 std::unique_ptr<Step> Client::SpareStep() {
   if (spare_steps_.size() < kSpareStepsMax) return std::make_unique<Step>();
+  Settle();
   std::unique_ptr<Step> step =
       std::move(spare_steps_.front());  // The one that was of use longest ago.
   spare_steps_.erase(spare_steps_.begin());
@@ -96,7 +98,10 @@ std::unique_ptr<Step> Client::SpareStep() {
 }
 
 void Client::Spare(std::unique_ptr<Step> step) {
-  if (spare_steps_.size() == kSpareStepsMax) spare_steps_.erase(spare_steps_.begin());
+  if (spare_steps_.size() == kSpareStepsMax) {
+    Settle();
+    spare_steps_.erase(spare_steps_.begin());
+  }
   spare_steps_.push_back(std::move(step));
 }
 
@@ -112,14 +117,17 @@ absl::Status Client::CheckEntry(uint32_t lane, size_t index, const StepEntryRequ
         "; steps overlap on one lane only: use that one, or end the step first"));
   }
   KVP_RETURN_IF_ERROR(CheckNoFailedStep(index, sequence));
-  if (entry.group_first >= pool().num_groups) {
-    return BadEntry(index, absl::StrCat("first_group ", entry.group_first, " of a pool with ",
+  if (entry.draft > 1) {
+    return BadEntry(index, absl::StrCat("draft is ", entry.draft, "; it must be 0 or 1"));
+  }
+  if (entry.first_group >= pool().num_groups) {
+    return BadEntry(index, absl::StrCat("first_group ", entry.first_group, " of a pool with ",
                                         pool().num_groups, " groups"));
   }
-  if (entry.group_count == 0) {
+  if (entry.num_groups == 0) {
     return BadEntry(index, "num_groups is 0; KVP_ALL means all of them");
   }
-  if (entry.block_count == 0 && entry.append_tokens == 0) {
+  if (entry.num_blocks == 0 && entry.append_tokens == 0) {
     return BadEntry(index, "num_blocks is 0 and nothing is appended; KVP_ALL means all of them");
   }
   const uint64_t end_tokens = sequence.length_tokens() + entry.append_tokens;
@@ -147,16 +155,18 @@ absl::StatusOr<Step*> Client::BeginChecked(uint32_t lane, StepResidency residenc
     KVP_ASSIGN_OR_RETURN(made->request, SendStepBegin(made.get(), rewrite_from_tokens));
     for (StepEntry& entry : made->entries()) {
       entry.sequence->set_told_tokens(entry.end_tokens());
-      if (entry.request.draft) entry.sequence->GiveUpTail();
+      if (entry.request.draft != 0) entry.sequence->GiveUpTail();
       entry.tail_changes = entry.sequence->tail_changes();
     }
   }
   Step* step = lanes_.Add(std::move(made));
+  step->begin_number = step->begins_seen = ++begins_;
   for (StepEntry& entry : step->entries()) {
     entry.sequence->set_length_tokens(entry.end_tokens());
     entry.sequence->open_steps().push_back(step);
-    entry.begins = ++entry.sequence->begins;
+    entry.sequence->begin_newest = begins_;
   }
+  step->is_listed = true;
   step->changes = changes();
   return step;
 }
@@ -198,8 +208,11 @@ absl::StatusOr<const ViewLists*> Client::ViewStep(Step* step, uint32_t group, Ti
   if (step->views.size() <= slot) step->views.resize(slot + 1);
   std::unique_ptr<Step::Views>& views = step->views[slot];
   if (step->view_group == group && step->message_free) {
-    if (step->appends) SetLastPageLengths(step->entries(), geometry_.page_tokens, views->device);
+    const uint64_t repeats = std::exchange(step->view_lag, 0);
+    if (repeats > 0) ExtendLastPages(step->asked, repeats, views->device);
   } else if (views == nullptr || !split) {
+    Settle();
+    step->view_lag = 0;
     if (views == nullptr) views = std::make_unique<Step::Views>();
     ViewOptions options;
     options.page_table = &link_->page_table();
@@ -268,6 +281,7 @@ void Client::Finish() {
 }
 
 absl::Status Client::EndNow(Step* step, KeepOrDiscard keep_or_discard) {
+  Settle();
   absl::Status result;
   if (step->state() == StepState::kPending) {
     AbandonWaits(step);
@@ -334,7 +348,8 @@ absl::Status Client::EndReady(Step* step, KeepOrDiscard keep_or_discard) {
   if (keep_or_discard == KeepOrDiscard::kDiscard) return result;
   if (step->fills) ReportFilled(*step);
   for (const StepEntry& entry : step->entries()) {
-    const bool appended = entry.request.append_tokens > 0 && !entry.request.draft && !entry.dropped;
+    const bool appended =
+        entry.request.append_tokens > 0 && entry.request.draft == 0 && !entry.dropped;
     if (appended && !step->message_free) entry.sequence->TakeTail(entry.tail_changes);
   }
   return step->dropped_why();

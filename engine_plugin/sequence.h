@@ -65,7 +65,7 @@ class Sequence {
   Sequence(uint64_t handle, uint32_t page_tokens) : handle_(handle), page_tokens_(page_tokens) {}
 
   alignas(64) uint64_t named_in = 0;  // The last list of entries that named it.
-  uint64_t begins = 0;                // Steps begun with it.
+  uint64_t begin_newest = 0;          // Of the client's begins, the last that was with it.
 
  private:
   uint64_t length_tokens_ = 0;

@@ -15,6 +15,7 @@ void ViewLists::Clear() {
 }
 
 void Step::Clear() {
+  KVP_CHECK(!deferred);
   message_free = false;
   ended = false;
   ended_early = false;
@@ -27,6 +28,11 @@ void Step::Clear() {
   touches.clear();
   appends = false;
   fills = false;
+  asked.clear();
+  repeats_left = 0;
+  repeats_unsettled = 0;
+  view_lag = 0;
+  is_listed = false;
   view_group = kAll;
   unsure_pages.clear();
   state_ = StepState::kPending;
@@ -44,6 +50,10 @@ void Step::BeginAgain(Ticket ticket) {
   ticket_ = ticket;
   ended = false;
   ended_early = false;
+  if (!appends) return;
+  --repeats_left;
+  ++repeats_unsettled;
+  ++view_lag;
 }
 
 void Step::SetReady(const StepTimes& times) {

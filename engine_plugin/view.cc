@@ -23,12 +23,12 @@ ListedPositions ListPositions(const StepEntry& entry, uint32_t group, uint32_t p
     listed.appended = {blocks_count, blocks_count};
   }
   const bool in_groups =
-      group >= request.group_first && group - request.group_first < request.group_count;
+      group >= request.first_group && group - request.first_group < request.num_groups;
   if (in_groups) {
-    const uint64_t end = request.block_count == kAll
+    const uint64_t end = request.num_blocks == kAll
                              ? blocks_count
-                             : uint64_t{request.block_first} + request.block_count;
-    listed.read.first = std::min<uint64_t>(request.block_first, listed.appended.first);
+                             : uint64_t{request.first_block} + request.num_blocks;
+    listed.read.first = std::min<uint64_t>(request.first_block, listed.appended.first);
     listed.read.end = std::clamp(end, listed.read.first, listed.appended.first);
   }
   return listed;
@@ -166,12 +166,11 @@ absl::Status BuildView(const ViewOptions& options, absl::Span<const StepEntry> e
   return absl::OkStatus();
 }
 
-void SetLastPageLengths(absl::Span<const StepEntry> entries, uint32_t page_tokens,
-                        ViewLists& device) {
-  for (size_t i = 0; i < entries.size(); ++i) {
-    if (device.indptr[i] == device.indptr[i + 1]) continue;
-    const int32_t position = device.positions[static_cast<size_t>(device.indptr[i + 1]) - 1];
-    device.last_page_len[i] = LastPageLength(entries[i], position, page_tokens);
+void ExtendLastPages(absl::Span<const StepEntryRequest> asked, uint64_t repeats,
+                     ViewLists& device) {
+  KVP_CHECK_EQ(device.last_page_len.size(), asked.size());
+  for (size_t i = 0; i < asked.size(); ++i) {
+    device.last_page_len[i] += static_cast<int32_t>(repeats * asked[i].append_tokens);
   }
 }
 

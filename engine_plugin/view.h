@@ -56,10 +56,10 @@ struct ViewOptions {
 absl::Status BuildView(const ViewOptions& options, absl::Span<const StepEntry> entries,
                        ViewLists& device, ViewLists& host, std::vector<UnsurePage>& unsure);
 
-// The lists of a step without a message once more, some tokens later: all that is new is how full
-// the last pages are. REQUIRES: made by BuildView of the same entries.
-void SetLastPageLengths(absl::Span<const StepEntry> entries, uint32_t page_tokens,
-                        ViewLists& device);
+// The lists of a step without a message that was begun `repeats` times more: all that is new is how
+// full the last pages are. REQUIRES: made by BuildView of entries that asked for the same, and the
+// new rows are in those pages.
+void ExtendLastPages(absl::Span<const StepEntryRequest> asked, uint64_t repeats, ViewLists& device);
 
 // kAborted if a noted page is no longer where it was listed.
 absl::Status CheckUnsure(const PageTableReader& page_table, absl::Span<const UnsurePage> unsure);
