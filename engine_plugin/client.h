@@ -39,6 +39,7 @@
 #include "engine_plugin/link.h"
 #include "engine_plugin/operation.h"
 #include "engine_plugin/sequence.h"
+#include "engine_plugin/sequence_table.h"
 #include "engine_plugin/step.h"
 #include "ipc/credit_word.h"
 #include "ipc/deadline.h"
@@ -244,12 +245,12 @@ class Client {
   void Spare(std::unique_ptr<Step> step);
 
   // ---- Steps without a message (client_message_free.cc) ----
-  bool MayRunMessageFree(StepResidency residency, const std::vector<StepEntry>& entries,
-                         uint64_t rewrite_from_tokens) const;
+  bool MayRunMessageFree(StepResidency residency, Step* step, uint64_t rewrite_from_tokens) const;
   // False, and nothing has changed: some page is not in HBM.
   bool TryMessageFree(uint32_t lane, Step* step);
   // Adds where the entry's pages are, by group. False: one of them is not in HBM.
   bool FindResident(const StepEntry& entry, Step* step) const;
+  bool FindAllResident(Step* step) const;
   void PublishDone(uint32_t lane);
   // The block behind the sequence's last that the daemon has put at its disposal.
   std::optional<CreditWord> CreditOf(const Sequence& sequence) const;
@@ -272,8 +273,8 @@ class Client {
   std::unique_ptr<Step> TakeRepeated(uint32_t lane, absl::Span<const StepEntryRequest> entries);
   bool Repeats(Step& step, absl::Span<const StepEntryRequest> entries) const;
   bool IsNewestOfItsSequences(Step& step) const;
-  // A repeat touches none of its entries and sequences: what it has changed about them waits here,
-  // until somebody looks at one.
+  void Defer(Step* step);
+  // What steps without a message change about their sequences waits until somebody looks at one.
   void Settle() {
     if (!deferred_.empty()) SettleNow();
   }
@@ -284,7 +285,8 @@ class Client {
   }
   void KeepDistinct(std::vector<Watch>& watches);
   void EndUndisturbed(Step* step);
-  static void Unlist(const Step* step);
+  static void List(Step* step);
+  static void Unlist(Step* step);
   // Says what such steps have appended. Before every message that depends on the length.
   absl::Status Report(Sequence* sequence);
 
@@ -298,7 +300,7 @@ class Client {
   Exchange exchange_;
   absl::Status dead_;
   absl::Status prefetch_error_;
-  std::unordered_map<uint64_t, std::unique_ptr<Sequence>> sequences_;  // By handle.
+  SequenceTable sequences_;
   std::unordered_map<uint64_t, Sequence*> sequences_by_id_;
   std::unordered_map<uint64_t, Answer> awaited_;  // Answers that Await has yet to fetch.
   Operations operations_;
@@ -307,11 +309,10 @@ class Client {
   Lanes lanes_;
   std::vector<std::unique_ptr<Step>> spare_steps_;
   std::vector<Step*> deferred_;  // Spare or open; no two have a sequence in common.
-  uint64_t begins_ = 0;          // Steps begun, repeats aside.
   std::vector<bool> watched_;    // By counter; all false between calls.
   uint64_t silent_changes_ = 0;  // Names that wait, steps rolled back, death.
   uint64_t reports_ = 0;         // Of filled blocks.
-  uint64_t checks_ = 0;          // Of lists of entries.
+  uint64_t checks_ = 0;          // Of lists of entries; repeats need none.
   uint64_t looked_at_ns_ = 0;    // When what had come was taken in.
 };
 

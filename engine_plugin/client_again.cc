@@ -6,12 +6,13 @@
 // nothing has changed since:
 //
 //   in this process    changes() counts what changes sequences, other than steps without a message;
-//                      of those, each sequence knows the last that was not a repeat
+//                      of those, each sequence knows the last that named it
 //   in the daemon      no counter has been raised: loaded behind `begun`, as every word would be
 //                      (docs/SHARED_PAGE_TABLE.md)
 //
-// A repeat touches no entry and no sequence. That it is open, and how many tokens longer it has
-// made each, is noted once, in the step, and passed on to them when somebody looks (Settle).
+// A step without a message leaves its sequences as they are, and a repeat its entries too. That it
+// is open, and how many tokens longer it has made each, is noted once, in the step, and passed on
+// to them when somebody looks (Settle).
 
 #include <cstring>
 #include <type_traits>
@@ -44,7 +45,7 @@ Step* Client::BeginAgain(uint32_t lane, absl::Span<const StepEntryRequest> entri
   }
   for (const TouchedBits& touch : step->touches) shared.Touch(touch.word, touch.bits);
   step->BeginAgain(ticket);
-  if (!std::exchange(step->deferred, true)) deferred_.push_back(step.get());
+  Defer(step.get());
   return lanes_.Add(std::move(step));
 }
 
@@ -69,30 +70,33 @@ bool Client::Repeats(Step& step, absl::Span<const StepEntryRequest> entries) con
   return IsNewestOfItsSequences(step);
 }
 
-// Steps that begin without repeating an earlier one number their sequences. As long as there was
-// none since we looked, none was over ours.
+// As long as no list of entries was checked since we looked, nothing was begun over our sequences
+// that is not a repeat.
 bool Client::IsNewestOfItsSequences(Step& step) const {
-  if (step.begins_seen == begins_) return true;
+  if (step.checks_seen == checks_) return true;
   for (const StepEntry& entry : step.entries()) {
-    if (entry.sequence->begin_newest != step.begin_number) return false;
+    if (entry.sequence->named_in != step.check) return false;
   }
-  step.begins_seen = begins_;
+  step.checks_seen = checks_;
   return true;
+}
+
+void Client::Defer(Step* step) {
+  if (!std::exchange(step->deferred, true)) deferred_.push_back(step);
 }
 
 void Client::SettleNow() {
   for (Step* const step : deferred_) {
     step->deferred = false;
     const uint64_t repeats = std::exchange(step->repeats_unsettled, 0);
-    const bool is_open = !step->ended;
+    const uint64_t begins = std::exchange(step->begins_unsettled, 0);
+    if (!step->ended && !step->is_listed) List(step);
+    if (begins == 0) continue;
     for (StepEntry& entry : step->entries()) {
-      Sequence& sequence = *entry.sequence;
-      const uint64_t tokens = repeats * entry.request.append_tokens;
-      entry.begin_tokens += tokens;
-      sequence.set_length_tokens(sequence.length_tokens() + tokens);
-      if (is_open && !step->is_listed) sequence.open_steps().push_back(step);
+      const uint64_t tokens = entry.request->append_tokens;
+      entry.begin_tokens += repeats * tokens;
+      entry.sequence->set_length_tokens(entry.sequence->length_tokens() + begins * tokens);
     }
-    step->is_listed = is_open;
   }
   deferred_.clear();
 }
@@ -115,18 +119,24 @@ void Client::KeepDistinct(std::vector<Watch>& watches) {
   }
 }
 
-void Client::Unlist(const Step* step) {
+void Client::List(Step* step) {
+  for (const StepEntry& entry : step->entries()) entry.sequence->open_steps().push_back(step);
+  step->is_listed = true;
+}
+
+void Client::Unlist(Step* step) {
   for (const StepEntry& entry : step->entries()) {
     Sequence::OpenSteps& open = entry.sequence->open_steps();
     KVP_CHECK(open.front() == step);  // Steps of a lane end in order.
     open.erase(open.begin());
   }
+  step->is_listed = false;
 }
 
 void Client::EndUndisturbed(Step* step) {
   step->ended = true;
   const uint32_t lane = step->ticket().lane;
-  if (std::exchange(step->is_listed, false)) Unlist(step);
+  if (step->is_listed) Unlist(step);
   std::unique_ptr<Step> ended = lanes_.Remove(step);
   PublishDone(lane);
   if (ended->fills) ReportFilled(*ended);

@@ -119,7 +119,7 @@ absl::Status Client::MoveRows(Step* step, uint64_t base_tokens,
     KVP_ASSIGN_OR_RETURN(const ViewLists* const view, ViewStep(step, group, Tier::kHbm));
     frames[group] = view->indices;
   }
-  const uint32_t block_first = step->entries().front().request.first_block;
+  const uint32_t block_first = step->entries().front().request->first_block;
   const auto page_of = [&](uint32_t group, uint64_t token) {
     const int32_t frame = frames[group].at(token / geometry_.page_tokens - block_first);
     return link_->hbm() + static_cast<uint64_t>(frame) * pool().frame_bytes_hbm;

@@ -28,8 +28,7 @@ Sequence* Client::FindById(uint64_t id) {
 
 Sequence* Client::FindByHandle(uint64_t handle) {
   Settle();
-  const auto found = sequences_.find(handle);
-  return found == sequences_.end() ? nullptr : found->second.get();
+  return sequences_.Find(handle);
 }
 
 absl::StatusOr<Sequence*> Client::Usable(uint64_t handle) {
@@ -174,7 +173,7 @@ absl::Status Client::Truncate(uint64_t handle, uint64_t tokens) {
   });
   for (Step* step : sequence->open_steps()) {
     for (StepEntry& entry : step->entries()) {
-      const bool gone = entry.request.append_tokens > 0 && entry.begin_tokens >= tokens;
+      const bool gone = entry.request->append_tokens > 0 && entry.begin_tokens >= tokens;
       if (entry.sequence == sequence && gone) entry.dropped = true;
     }
   }
@@ -250,7 +249,7 @@ absl::Status Client::Close(uint64_t handle) {
   const absl::Status remembered = sequence->TakeError();
   const uint64_t id = sequence->id();
   if (id != 0) sequences_by_id_.erase(id);
-  sequences_.erase(handle);
+  sequences_.Erase(handle);
   StartUnresolved();                                // What was submitted for it finds it gone.
   if (id != 0) KVP_RETURN_IF_ERROR(PostClose(id));  // Else: closed when the fork is answered.
   // Lost blocks of a sequence that nobody wants any more are no news.

@@ -31,7 +31,7 @@ absl::Status CheckNoFailedStep(size_t index, const Sequence& sequence) {
     if (why.ok()) continue;
     for (const StepEntry& entry : step->entries()) {
       if (entry.sequence != &sequence) continue;
-      const bool lost = absl::IsDataLoss(why) || entry.request.append_tokens > 0;
+      const bool lost = absl::IsDataLoss(why) || entry.request->append_tokens > 0;
       if (!entry.dropped || !lost) continue;
       return absl::AbortedError(absl::StrCat(
           "entry ", index, ": step ", step->ticket().number, " of lane ", step->ticket().lane,
@@ -65,11 +65,15 @@ absl::StatusOr<std::unique_ptr<Step>> Client::CheckEntries(
                      pool().entries_per_step_max, ": split the batch"));
   }
   std::unique_ptr<Step> step = SpareStep();
+  step->asked.assign(entries.begin(), entries.end());
   std::vector<StepEntry>& checked = step->entries();
   checked.resize(entries.size());
-  const uint64_t check = ++checks_;
+  const uint64_t check = step->check = step->checks_seen = ++checks_;
   for (size_t i = 0; i < entries.size(); ++i) {
-    KVP_ASSIGN_OR_RETURN(Sequence * sequence, UsableAsKnown(entries[i].seq));
+    Sequence* sequence = FindByHandle(entries[i].seq);
+    if (sequence == nullptr || !sequence->is_sound()) {
+      KVP_ASSIGN_OR_RETURN(sequence, UsableAsKnown(entries[i].seq));
+    }
     if (std::exchange(sequence->named_in, check) == check) {
       return BadEntry(
           i, absl::StrCat("sequence ", entries[i].seq, " is in this step already; name it once"));
@@ -78,12 +82,13 @@ absl::StatusOr<std::unique_ptr<Step>> Client::CheckEntries(
       KVP_RETURN_IF_ERROR(Resolve(sequence, Deadline::AfterUs(timeout_us_)));
     }
     KVP_RETURN_IF_ERROR(CheckEntry(lane, i, entries[i], *sequence));
-    checked[i].request = entries[i];
+    checked[i].request = &step->asked[i];
     checked[i].sequence = sequence;
   }
-  step->asked.assign(entries.begin(), entries.end());
   // Lengths last: while forks were waited for above, losses may have come in.
-  for (StepEntry& entry : checked) entry.begin_tokens = entry.sequence->length_tokens();
+  for (StepEntry& entry : checked) {
+    entry.Place(entry.sequence->length_tokens(), geometry_.page_tokens);
+  }
   return step;
 }
 
@@ -111,12 +116,14 @@ absl::Status Client::CheckEntry(uint32_t lane, size_t index, const StepEntryRequ
     return absl::FailedPreconditionError(
         absl::StrCat("entry ", index, ": the sequence is suspended; resume it first"));
   }
-  if (sequence.in_step() && sequence.newest_ticket().lane != lane) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "entry ", index, ": the sequence is in a step of lane ", sequence.newest_ticket().lane,
-        "; steps overlap on one lane only: use that one, or end the step first"));
+  if (sequence.in_step()) {
+    if (sequence.newest_ticket().lane != lane) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "entry ", index, ": the sequence is in a step of lane ", sequence.newest_ticket().lane,
+          "; steps overlap on one lane only: use that one, or end the step first"));
+    }
+    KVP_RETURN_IF_ERROR(CheckNoFailedStep(index, sequence));
   }
-  KVP_RETURN_IF_ERROR(CheckNoFailedStep(index, sequence));
   if (entry.draft > 1) {
     return BadEntry(index, absl::StrCat("draft is ", entry.draft, "; it must be 0 or 1"));
   }
@@ -131,10 +138,10 @@ absl::Status Client::CheckEntry(uint32_t lane, size_t index, const StepEntryRequ
     return BadEntry(index, "num_blocks is 0 and nothing is appended; KVP_ALL means all of them");
   }
   const uint64_t end_tokens = sequence.length_tokens() + entry.append_tokens;
-  const uint64_t blocks = CeilDiv(end_tokens, geometry_.page_tokens);
-  if (blocks > pool().blocks_max) {
+  if (end_tokens > uint64_t{pool().blocks_max} * geometry_.page_tokens) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("entry ", index, ": a sequence of ", end_tokens, " tokens needs ", blocks,
+        absl::StrCat("entry ", index, ": a sequence of ", end_tokens, " tokens needs ",
+                     CeilDiv(end_tokens, geometry_.page_tokens),
                      " blocks; all tiers of this pool together have ", pool().blocks_max));
   }
   return absl::OkStatus();
@@ -147,7 +154,7 @@ absl::StatusOr<Step*> Client::BeginChecked(uint32_t lane, StepResidency residenc
     return absl::ResourceExhaustedError(
         absl::StrCat(kStepsOpenMax, " steps of this client are open; end some of them"));
   }
-  const bool message_free = MayRunMessageFree(residency, made->entries(), rewrite_from_tokens) &&
+  const bool message_free = MayRunMessageFree(residency, made.get(), rewrite_from_tokens) &&
                             TryMessageFree(lane, made.get());
   if (!message_free) {
     for (const StepEntry& entry : made->entries()) KVP_RETURN_IF_ERROR(Report(entry.sequence));
@@ -155,19 +162,20 @@ absl::StatusOr<Step*> Client::BeginChecked(uint32_t lane, StepResidency residenc
     KVP_ASSIGN_OR_RETURN(made->request, SendStepBegin(made.get(), rewrite_from_tokens));
     for (StepEntry& entry : made->entries()) {
       entry.sequence->set_told_tokens(entry.end_tokens());
-      if (entry.request.draft != 0) entry.sequence->GiveUpTail();
+      if (entry.request->draft != 0) entry.sequence->GiveUpTail();
       entry.tail_changes = entry.sequence->tail_changes();
     }
   }
   Step* step = lanes_.Add(std::move(made));
-  step->begin_number = step->begins_seen = ++begins_;
-  for (StepEntry& entry : step->entries()) {
-    entry.sequence->set_length_tokens(entry.end_tokens());
-    entry.sequence->open_steps().push_back(step);
-    entry.sequence->begin_newest = begins_;
-  }
-  step->is_listed = true;
   step->changes = changes();
+  if (message_free) {
+    Defer(step);
+    return step;
+  }
+  for (const StepEntry& entry : step->entries()) {
+    entry.sequence->set_length_tokens(entry.end_tokens());
+  }
+  List(step);
   return step;
 }
 
@@ -211,7 +219,7 @@ absl::StatusOr<const ViewLists*> Client::ViewStep(Step* step, uint32_t group, Ti
     const uint64_t repeats = std::exchange(step->view_lag, 0);
     if (repeats > 0) ExtendLastPages(step->asked, repeats, views->device);
   } else if (views == nullptr || !split) {
-    Settle();
+    if (step->repeats_unsettled > 0) Settle();
     step->view_lag = 0;
     if (views == nullptr) views = std::make_unique<Step::Views>();
     ViewOptions options;
@@ -338,7 +346,7 @@ absl::Status Client::EndReady(Step* step, KeepOrDiscard keep_or_discard) {
   PublishDone(step->ticket().lane);
   if (keep_or_discard == KeepOrDiscard::kDiscard) {
     for (StepEntry& entry : step->entries()) {
-      if (entry.dropped || entry.request.append_tokens == 0) continue;
+      if (entry.dropped || entry.request->append_tokens == 0) continue;
       entry.dropped = true;
       RollBack(entry.sequence, entry.begin_tokens, step, Readers::kKeep, absl::OkStatus());
       KVP_RETURN_IF_ERROR(PostTruncate(entry.sequence, entry.sequence->length_tokens(),
@@ -349,7 +357,7 @@ absl::Status Client::EndReady(Step* step, KeepOrDiscard keep_or_discard) {
   if (step->fills) ReportFilled(*step);
   for (const StepEntry& entry : step->entries()) {
     const bool appended =
-        entry.request.append_tokens > 0 && entry.request.draft == 0 && !entry.dropped;
+        entry.request->append_tokens > 0 && entry.request->draft == 0 && !entry.dropped;
     if (appended && !step->message_free) entry.sequence->TakeTail(entry.tail_changes);
   }
   return step->dropped_why();

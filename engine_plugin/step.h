@@ -39,15 +39,20 @@ enum class StepResidency : uint32_t { kResident = 0, kSplit = 2 };
 using StepEntryRequest = ::kvp_step_entry;
 
 struct StepEntry {
-  StepEntryRequest request{};
+  const StepEntryRequest* request = nullptr;  // In Step::asked.
   Sequence* sequence = nullptr;
-  uint64_t begin_tokens = 0;                // The sequence's length without this step's tokens.
+  uint64_t begin_tokens = 0;  // The sequence's length without this step's tokens.
+  // Block positions: of the first that the step appends to, if it does, and behind the last.
+  uint32_t append_position = 0;
+  uint32_t blocks_end = 0;
   std::shared_ptr<const BlockList> blocks;  // As of the answer; null in a step without a message.
   uint64_t tail_changes = 0;                // Of the sequence, when it was asked for.
   bool dropped = false;
   absl::Status dropped_why;  // Ok: the caller discarded an earlier step and knows.
 
-  uint64_t end_tokens() const { return begin_tokens + request.append_tokens; }
+  uint64_t end_tokens() const { return begin_tokens + request->append_tokens; }
+  // The length it begins with. REQUIRES: `request` is set.
+  void Place(uint64_t tokens, uint32_t page_tokens);
 };
 
 // Where the time of a ready step went, as the daemon saw it.
@@ -91,6 +96,8 @@ class Step {
   // A step is used again and again, so that beginning one allocates nothing: Clear, fill in the
   // entries, Begin.
   void Clear();
+  // Some page is not there after all: it is to be begun with a message.
+  void ForgetFound();
   void Begin(Ticket ticket, StepResidency residency);
   // The same step once more, later: its places are still right, and so are its entries and lists
   // but for the tokens that are new, which wait until somebody asks (repeats_unsettled, view_lag).
@@ -101,10 +108,10 @@ class Step {
   std::vector<StepEntry>& entries() { return entries_; }
   const std::vector<StepEntry>& entries() const { return entries_; }
 
-  // It was begun without a message, and where its pages were then: by entry, then by group; null:
+  // It was begun without a message, and where its pages were then: by entry, then by group; empty:
   // none of that group is listed.
   bool message_free = false;
-  std::vector<FrameListPtr> frames;
+  std::vector<FrameList> frames;
   // What those places hang on, and which bits say that the sequences are used: for a next step over
   // the same batch (client_again.cc).
   std::vector<Watch> watches;
@@ -113,12 +120,15 @@ class Step {
   uint64_t changes = 0;  // Of the client, at begin, then at end.
   bool appends = false;
   bool fills = false;                   // Some entry writes the last row of a block.
+  bool takes_credits = false;           // Some entry needs a block more than its sequence has.
   std::vector<StepEntryRequest> asked;  // The entries, as the caller named them.
   uint64_t repeats_left = 0;            // Until some entry would write the last row of a block.
-  uint64_t begin_number = 0;  // Of the client's begins(), repeats aside: the one that was this.
-  uint64_t begins_seen = 0;   // Up to this one, no later one was over a sequence of this step.
-  // Repeats that its entries and sequences do not show yet (Client::Settle).
+  uint64_t check = 0;                   // Of the client's checks, the one of these entries.
+  uint64_t checks_seen = 0;  // No later one, up to this one, named a sequence of this step.
+  // Repeats that its entries do not show yet, and begins that its sequences do not
+  // (Client::Settle).
   uint64_t repeats_unsettled = 0;
+  uint64_t begins_unsettled = 0;
   uint64_t view_lag = 0;   // Repeats that its lists do not show yet.
   bool deferred = false;   // The client settles it.
   bool is_listed = false;  // Its sequences list it.
