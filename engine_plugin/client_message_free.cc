@@ -71,6 +71,7 @@ bool Client::MayRunMessageFree(StepResidency residency, Step* step,
   if (lanes_.any_pending()) return false;
   for (const StepEntry& entry : step->entries()) {
     const Sequence& sequence = *entry.sequence;
+    sequence.PrefetchBlocks();
     if (entry.request->draft != 0 || InPinnedStep(sequence)) return false;
     // Rows behind the last ones of a block that is ours alone need nobody's leave, nor do those of
     // one more block, if there is a credit.

@@ -16,7 +16,8 @@
 namespace kvpager::engine {
 namespace {
 
-constexpr size_t kSpareStepsMax = 4;  // Batches that may be repeated, in any order.
+constexpr size_t kSpareStepsMax = 4;    // Batches that may be repeated, in any order.
+constexpr size_t kPrefetchEntries = 8;  // That many ahead, a sequence is asked for.
 
 absl::Status BadEntry(size_t index, const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat("entry ", index, ": ", what));
@@ -70,6 +71,9 @@ absl::StatusOr<std::unique_ptr<Step>> Client::CheckEntries(
   checked.resize(entries.size());
   const uint64_t check = step->check = step->checks_seen = ++checks_;
   for (size_t i = 0; i < entries.size(); ++i) {
+    if (i + kPrefetchEntries < entries.size()) {
+      sequences_.Prefetch(entries[i + kPrefetchEntries].seq);
+    }
     Sequence* sequence = FindByHandle(entries[i].seq);
     if (sequence == nullptr || !sequence->is_sound()) {
       KVP_ASSIGN_OR_RETURN(sequence, UsableAsKnown(entries[i].seq));
@@ -88,6 +92,7 @@ absl::StatusOr<std::unique_ptr<Step>> Client::CheckEntries(
   // Lengths last: while forks were waited for above, losses may have come in.
   for (StepEntry& entry : checked) {
     entry.Place(entry.sequence->length_tokens(), geometry_.page_tokens);
+    entry.sequence->PrefetchBlockList();
   }
   return step;
 }

@@ -56,6 +56,8 @@ class ResidentPages {
     return group < groups_.size() ? groups_[group].frames : FrameList();
   }
 
+  bool is_empty() const { return groups_.empty(); }  // There was no Refresh.
+
   // The blocks at and after `position` are others now.
   void CutTo(uint32_t position);
 

@@ -27,6 +27,12 @@ class SequenceTable {
     return known.handle == handle ? known.sequence : FindInAll(handle);
   }
 
+  // Asks the cache for what beginning a step with it touches, if it is one that the low bits tell.
+  void Prefetch(uint64_t handle) const {
+    const Sequence* const sequence = known_[handle & (known_.size() - 1)].sequence;
+    if (sequence != nullptr) sequence->Prefetch();
+  }
+
   // REQUIRES: its handle is not 0 and not taken.
   void Add(std::unique_ptr<Sequence> sequence);
   void Erase(uint64_t handle);
