@@ -32,10 +32,10 @@ void FrameList::Own(uint32_t size) {
   shared_ = made;
 }
 
-void FrameList::Set(uint32_t position, int32_t frame) {
-  KVP_CHECK_LT(position, size());
+int32_t* FrameList::Mutable() {
+  KVP_CHECK(size() > 0);
   Own(size());
-  FramesOf(shared_)[position] = frame;
+  return FramesOf(shared_);
 }
 
 void FrameList::Resize(uint32_t size, int32_t frame_added) {

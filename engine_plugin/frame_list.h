@@ -36,8 +36,9 @@ class FrameList {
   const int32_t* data() const { return FramesOf(shared_); }
   int32_t operator[](size_t position) const { return data()[position]; }
 
-  // Changes here only: other holders keep what they have.
-  void Set(uint32_t position, int32_t frame);       // REQUIRES: position < size().
+  // Changes here only: other holders keep what they have. REQUIRES, of Mutable: not empty; valid
+  // until the next change of size or holders.
+  int32_t* Mutable();
   void Resize(uint32_t size, int32_t frame_added);  // Those behind the old end are `frame_added`.
 
  private:

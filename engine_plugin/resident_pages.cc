@@ -70,6 +70,8 @@ void ResidentPages::Read(const Source& source, Group& row, Extent& extent) {
   const std::vector<BlockRef>& blocks = *source.blocks;
   extent.read = true;
   extent.missing = 0;
+  const int32_t* frames = row.frames.data();
+  int32_t* changed = nullptr;
   for (uint32_t i = extent.first; i < extent.end; ++i) {
     const BlockRef& block = blocks[i];
     const PageTableWord word = source.table.Read(source.group, block.block);
@@ -77,7 +79,9 @@ void ResidentPages::Read(const Source& source, Group& row, Extent& extent) {
                        word.frame_hbm.value < source.frames_hbm;
     const int32_t frame = there ? static_cast<int32_t>(word.frame_hbm.value) : kAbsent;
     extent.missing += there ? 0 : 1;
-    if (row.frames[i] != frame) row.frames.Set(i, frame);
+    if (frames[i] == frame) continue;
+    if (changed == nullptr) frames = changed = row.frames.Mutable();
+    changed[i] = frame;
   }
 }
 

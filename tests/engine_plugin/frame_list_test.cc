@@ -16,7 +16,7 @@ TEST(FrameList, ThatGrowsKeepsItsFramesAndFillsUp) {
     list.Resize(size, -1);
     ASSERT_EQ(list.size(), size);
     EXPECT_EQ(list[size - 1], -1);
-    list.Set(size - 1, static_cast<int32_t>(size));
+    list.Mutable()[size - 1] = static_cast<int32_t>(size);
   }
   for (uint32_t i = 0; i < 100; ++i) EXPECT_EQ(list[i], static_cast<int32_t>(i) + 1);
 }
@@ -25,7 +25,7 @@ TEST(FrameList, ThatChangesLeavesOtherHoldersWhatTheyHave) {
   FrameList list;
   list.Resize(20, 7);
   const FrameList set = list;
-  list.Set(3, 8);
+  list.Mutable()[3] = 8;
   const FrameList cut = list;
   list.Resize(2, 0);
   const FrameList grown = list;
@@ -54,7 +54,7 @@ TEST(FrameList, ThatIsMovedFromMayBeAssigned) {
   list.Resize(1, 5);
   FrameList other = std::move(list);
   list = other;
-  other.Set(0, 6);
+  other.Mutable()[0] = 6;
   EXPECT_EQ(list[0], 5);
   EXPECT_EQ(other[0], 6);
 }
