@@ -31,7 +31,6 @@ struct kvp_client {
   std::unique_ptr<kvpager::engine::Client> client;
   std::deque<kvp_step> steps;  // Every handle there has been at once; they are used again.
   std::vector<kvp_step*> spare_steps;
-  std::vector<kvpager::engine::StepEntryRequest> entries;     // Of the step that is being begun.
   std::vector<kvpager::engine::OperationRequest> operations;  // That are being submitted.
   std::vector<kvpager::engine::Completion> completions;       // Of the last drain.
   std::deque<std::string> completion_errors;                  // Likewise.

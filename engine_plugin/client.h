@@ -39,6 +39,7 @@
 #include "engine_plugin/link.h"
 #include "engine_plugin/operation.h"
 #include "engine_plugin/sequence.h"
+#include "engine_plugin/sequence_table.h"
 #include "engine_plugin/step.h"
 #include "ipc/credit_word.h"
 #include "ipc/deadline.h"
@@ -215,15 +216,16 @@ class Client {
   absl::StatusOr<Sequence*> UsableAsKnown(uint64_t handle);  // Without a look at what has come.
   // Waits until a fork that was posted has its id.
   absl::Status Resolve(Sequence* sequence, const Deadline& deadline);
-  absl::Status CheckMayResolve(const Sequence& sequence) const;
+  absl::Status CheckMayResolve(const Sequence& sequence);
   absl::Status NameDurably(uint64_t sequence, absl::Span<const Digest> keys,
                            const NameOptions& options);
   absl::Status PostName(const Sequence* sequence, const HeldName& name);
   uint64_t BlocksEndTokens(uint32_t block_first, size_t count) const;
   absl::Status CheckFullBlocks(const Sequence& sequence, uint32_t block_first, size_t count) const;
   static absl::Status InStep(std::string_view what);
-  Sequence* FindById(uint64_t id) const;
-  Sequence* FindByHandle(uint64_t handle) const;
+  // Settled: what repeated steps have done to it, it shows.
+  Sequence* FindById(uint64_t id);
+  Sequence* FindByHandle(uint64_t handle);
 
   // ---- Steps (client_steps.cc) ----
   // A step that is not open, with `entries` as they are, checked.
@@ -243,12 +245,12 @@ class Client {
   void Spare(std::unique_ptr<Step> step);
 
   // ---- Steps without a message (client_message_free.cc) ----
-  bool MayRunMessageFree(StepResidency residency, const std::vector<StepEntry>& entries,
-                         uint64_t rewrite_from_tokens) const;
+  bool MayRunMessageFree(StepResidency residency, Step* step, uint64_t rewrite_from_tokens) const;
   // False, and nothing has changed: some page is not in HBM.
   bool TryMessageFree(uint32_t lane, Step* step);
   // Adds where the entry's pages are, by group. False: one of them is not in HBM.
   bool FindResident(const StepEntry& entry, Step* step) const;
+  bool FindAllResident(Step* step) const;
   void PublishDone(uint32_t lane);
   // The block behind the sequence's last that the daemon has put at its disposal.
   std::optional<CreditWord> CreditOf(const Sequence& sequence) const;
@@ -269,13 +271,22 @@ class Client {
   // The step, begun; null: there is no earlier one that it repeats, or not any more.
   Step* BeginAgain(uint32_t lane, absl::Span<const StepEntryRequest> entries);
   std::unique_ptr<Step> TakeRepeated(uint32_t lane, absl::Span<const StepEntryRequest> entries);
-  bool Repeats(const Step& step, absl::Span<const StepEntryRequest> entries) const;
+  bool Repeats(Step& step, absl::Span<const StepEntryRequest> entries) const;
+  bool IsNewestOfItsSequences(Step& step) const;
+  void Defer(Step* step);
+  // What steps without a message change about their sequences waits until somebody looks at one.
+  void Settle() {
+    if (!deferred_.empty()) SettleNow();
+  }
+  void SettleNow();
   // True if nothing has happened to the step but its begin.
   bool is_undisturbed(const Step* step) const {
     return step->message_free && step->changes == changes();
   }
   void KeepDistinct(std::vector<Watch>& watches);
   void EndUndisturbed(Step* step);
+  static void List(Step* step);
+  static void Unlist(Step* step);
   // Says what such steps have appended. Before every message that depends on the length.
   absl::Status Report(Sequence* sequence);
 
@@ -289,7 +300,7 @@ class Client {
   Exchange exchange_;
   absl::Status dead_;
   absl::Status prefetch_error_;
-  std::unordered_map<uint64_t, std::unique_ptr<Sequence>> sequences_;  // By handle.
+  SequenceTable sequences_;
   std::unordered_map<uint64_t, Sequence*> sequences_by_id_;
   std::unordered_map<uint64_t, Answer> awaited_;  // Answers that Await has yet to fetch.
   Operations operations_;
@@ -297,10 +308,11 @@ class Client {
   uint64_t fork_handle_newest_ = 0;
   Lanes lanes_;
   std::vector<std::unique_ptr<Step>> spare_steps_;
+  std::vector<Step*> deferred_;  // Spare or open; no two have a sequence in common.
   std::vector<bool> watched_;    // By counter; all false between calls.
   uint64_t silent_changes_ = 0;  // Names that wait, steps rolled back, death.
   uint64_t reports_ = 0;         // Of filled blocks.
-  uint64_t checks_ = 0;          // Of lists of entries.
+  uint64_t checks_ = 0;          // Of lists of entries; repeats need none.
   uint64_t looked_at_ns_ = 0;    // When what had come was taken in.
 };
 

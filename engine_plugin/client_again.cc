@@ -6,10 +6,16 @@
 // nothing has changed since:
 //
 //   in this process    changes() counts what changes sequences, other than steps without a message;
-//                      of those, each sequence counts its own
+//                      of those, each sequence knows the last that named it
 //   in the daemon      no counter has been raised: loaded behind `begun`, as every word would be
 //                      (docs/SHARED_PAGE_TABLE.md)
+//
+// A step without a message leaves its sequences as they are, and a repeat its entries too. That it
+// is open, and how many tokens longer it has made each, is noted once, in the step, and passed on
+// to them when somebody looks (Settle).
 
+#include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "engine_plugin/client.h"
@@ -28,6 +34,7 @@ Step* Client::BeginAgain(uint32_t lane, absl::Span<const StepEntryRequest> entri
   for (const Watch& watch : step->watches) {
     if (watch.holds()) continue;
     PublishDone(lane);
+    Settle();
     step->Clear();
     Spare(std::move(step));
     return nullptr;
@@ -38,15 +45,8 @@ Step* Client::BeginAgain(uint32_t lane, absl::Span<const StepEntryRequest> entri
   }
   for (const TouchedBits& touch : step->touches) shared.Touch(touch.word, touch.bits);
   step->BeginAgain(ticket);
-  Step* const begun = lanes_.Add(std::move(step));
-  for (StepEntry& entry : begun->entries()) {
-    Sequence& sequence = *entry.sequence;
-    entry.begins = ++sequence.begins;
-    entry.begin_tokens = sequence.length_tokens();
-    sequence.set_length_tokens(entry.end_tokens());
-    sequence.open_steps().push_back(begun);
-  }
-  return begun;
+  Defer(step.get());
+  return lanes_.Add(std::move(step));
 }
 
 std::unique_ptr<Step> Client::TakeRepeated(uint32_t lane,
@@ -60,18 +60,45 @@ std::unique_ptr<Step> Client::TakeRepeated(uint32_t lane,
   return nullptr;
 }
 
-bool Client::Repeats(const Step& step, absl::Span<const StepEntryRequest> entries) const {
-  if (!is_undisturbed(&step) || step.entries().size() != entries.size()) return false;
-  const uint32_t page_tokens = geometry_.page_tokens;
-  for (size_t i = 0; i < entries.size(); ++i) {
-    const StepEntry& before = step.entries()[i];
-    if (before.request != entries[i] || before.sequence->begins != before.begins) return false;
-    const uint32_t append_tokens = entries[i].append_tokens;
-    if (append_tokens == 0) continue;
-    const uint64_t rows = before.end_tokens() % page_tokens;             // Of the page appended to.
-    if (rows == 0 || rows + append_tokens >= page_tokens) return false;  // Full: to be reported.
+bool Client::Repeats(Step& step, absl::Span<const StepEntryRequest> entries) const {
+  if (!is_undisturbed(&step) || step.repeats_left == 0) return false;
+  static_assert(std::has_unique_object_representations_v<StepEntryRequest>);
+  if (step.asked.size() != entries.size() ||
+      std::memcmp(step.asked.data(), entries.data(), entries.size() * sizeof(entries[0])) != 0) {
+    return false;
   }
-  return !step.fills;
+  return IsNewestOfItsSequences(step);
+}
+
+// As long as no list of entries was checked since we looked, nothing was begun over our sequences
+// that is not a repeat.
+bool Client::IsNewestOfItsSequences(Step& step) const {
+  if (step.checks_seen == checks_) return true;
+  for (const StepEntry& entry : step.entries()) {
+    if (entry.sequence->named_in != step.check) return false;
+  }
+  step.checks_seen = checks_;
+  return true;
+}
+
+void Client::Defer(Step* step) {
+  if (!std::exchange(step->deferred, true)) deferred_.push_back(step);
+}
+
+void Client::SettleNow() {
+  for (Step* const step : deferred_) {
+    step->deferred = false;
+    const uint64_t repeats = std::exchange(step->repeats_unsettled, 0);
+    const uint64_t begins = std::exchange(step->begins_unsettled, 0);
+    if (!step->ended && !step->is_listed) List(step);
+    if (begins == 0) continue;
+    for (StepEntry& entry : step->entries()) {
+      const uint64_t tokens = entry.request->append_tokens;
+      entry.begin_tokens += repeats * tokens;
+      entry.sequence->set_length_tokens(entry.sequence->length_tokens() + begins * tokens);
+    }
+  }
+  deferred_.clear();
 }
 
 // Sequences whose ids lie among each other have most counters in common. REQUIRES: all hold, so
@@ -92,14 +119,24 @@ void Client::KeepDistinct(std::vector<Watch>& watches) {
   }
 }
 
-void Client::EndUndisturbed(Step* step) {
-  step->ended = true;
-  const uint32_t lane = step->ticket().lane;
+void Client::List(Step* step) {
+  for (const StepEntry& entry : step->entries()) entry.sequence->open_steps().push_back(step);
+  step->is_listed = true;
+}
+
+void Client::Unlist(Step* step) {
   for (const StepEntry& entry : step->entries()) {
     Sequence::OpenSteps& open = entry.sequence->open_steps();
     KVP_CHECK(open.front() == step);  // Steps of a lane end in order.
     open.erase(open.begin());
   }
+  step->is_listed = false;
+}
+
+void Client::EndUndisturbed(Step* step) {
+  step->ended = true;
+  const uint32_t lane = step->ticket().lane;
+  if (step->is_listed) Unlist(step);
   std::unique_ptr<Step> ended = lanes_.Remove(step);
   PublishDone(lane);
   if (ended->fills) ReportFilled(*ended);

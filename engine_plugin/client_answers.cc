@@ -121,6 +121,7 @@ absl::StatusOr<Answer> Client::Await(uint64_t request, const Deadline& deadline)
 }
 
 absl::Status Client::Dispatch(Arrival arrival) {
+  Settle();
   const Answer& answer = arrival.answer;
   if (arrival.request == 0 && answer.updates.empty()) {
     return answer.status.ok() ? absl::OkStatus() : Die(answer.status);
@@ -183,7 +184,7 @@ absl::Status Client::HandleNewSequence(const Arrival& arrival) {
     sequence = made.get();
     sequence->set_length_tokens(answer.tokens);
     sequence->set_told_tokens(answer.tokens);
-    sequences_.emplace(answer.sequence, std::move(made));
+    sequences_.Add(std::move(made));
   }
   sequence->set_id(answer.sequence);
   sequences_by_id_.emplace(answer.sequence, sequence);
@@ -263,7 +264,7 @@ absl::Status Client::FailStep(Step* step, const absl::Status& why) {
       absl::StrCat("an earlier step of the same sequence failed (", why.message(),
                    "); end this step with discard and begin again"));
   for (StepEntry& entry : step->entries()) {
-    const bool had_tokens = entry.request.append_tokens > 0 && !entry.dropped;
+    const bool had_tokens = entry.request->append_tokens > 0 && !entry.dropped;
     entry.dropped = true;
     if (!had_tokens) continue;
     if (RollBack(entry.sequence, entry.begin_tokens, step, Readers::kDrop, aborted)) {
@@ -317,8 +318,8 @@ bool Client::RollBack(Sequence* sequence, uint64_t tokens, const Step* after, Re
     }
     StepEntry& entry = EntryOf(step, sequence);
     if (!behind || entry.dropped) continue;
-    const bool appends = entry.request.append_tokens > 0 && entry.end_tokens() > tokens;
-    const bool reads = entry.request.append_tokens == 0 && entry.begin_tokens > tokens;
+    const bool appends = entry.request->append_tokens > 0 && entry.end_tokens() > tokens;
+    const bool reads = entry.request->append_tokens == 0 && entry.begin_tokens > tokens;
     if (!appends && !(reads && readers == Readers::kDrop)) continue;
     if (appends) {
       tokens = std::min(tokens, entry.begin_tokens);
@@ -337,10 +338,10 @@ bool Client::RollBack(Sequence* sequence, uint64_t tokens, const Step* after, Re
 }
 
 void Client::RollBackForks(const Sequence* parent, uint64_t tokens) {
-  for (auto& [handle, child] : sequences_) {
-    if (child->id() != 0 || child->fork_parent != parent->handle()) continue;
-    if (child->length_tokens() > tokens) child->set_length_tokens(tokens);
-  }
+  sequences_.ForEach([parent, tokens](Sequence& child) {
+    if (child.id() != 0 || child.fork_parent != parent->handle()) return;
+    if (child.length_tokens() > tokens) child.set_length_tokens(tokens);
+  });
 }
 
 }  // namespace kvpager::engine

@@ -89,9 +89,11 @@ absl::Status Client::Compact(uint64_t handle, uint32_t lane, uint64_t base_token
   }
   KVP_RETURN_IF_ERROR(CheckAccepted(accepted, sequence->length_tokens() - base_tokens));
   if (const size_t moved = FirstMoved(accepted); moved < accepted.size()) {
-    StepEntryRequest entry;
-    entry.sequence = handle;
-    entry.block_first = static_cast<uint32_t>((base_tokens + moved) / geometry_.page_tokens);
+    StepEntryRequest entry{};
+    entry.seq = handle;
+    entry.num_groups = kAll;
+    entry.num_blocks = kAll;
+    entry.first_block = static_cast<uint32_t>((base_tokens + moved) / geometry_.page_tokens);
     KVP_ASSIGN_OR_RETURN(std::unique_ptr<Step> checked, CheckEntries(lane, {&entry, 1}));
     KVP_ASSIGN_OR_RETURN(Step * step, BeginChecked(lane, StepResidency::kResident,
                                                    std::move(checked), base_tokens + moved));
@@ -117,7 +119,7 @@ absl::Status Client::MoveRows(Step* step, uint64_t base_tokens,
     KVP_ASSIGN_OR_RETURN(const ViewLists* const view, ViewStep(step, group, Tier::kHbm));
     frames[group] = view->indices;
   }
-  const uint32_t block_first = step->entries().front().request.block_first;
+  const uint32_t block_first = step->entries().front().request->first_block;
   const auto page_of = [&](uint32_t group, uint64_t token) {
     const int32_t frame = frames[group].at(token / geometry_.page_tokens - block_first);
     return link_->hbm() + static_cast<uint64_t>(frame) * pool().frame_bytes_hbm;

@@ -24,15 +24,26 @@ uint64_t BeginOf(const Step& step, const Sequence* sequence) {
   return ~uint64_t{0};
 }
 
-// Tokens behind the blocks that the sequence has.
-uint64_t TokensBeyond(const StepEntry& entry, uint32_t page_tokens) {
-  const uint64_t capacity_tokens = uint64_t{entry.sequence->blocks()->size()} * page_tokens;
-  return entry.end_tokens() - std::min(entry.end_tokens(), capacity_tokens);
+// Blocks behind those that the sequence has.
+uint32_t BlocksBeyond(const StepEntry& entry) {
+  const uint32_t blocks_count = entry.sequence->blocks_count();
+  return entry.blocks_end - std::min(entry.blocks_end, blocks_count);
 }
 
 // The step writes the last row of a block.
 bool FillsBlock(const StepEntry& entry, uint32_t page_tokens) {
   return entry.end_tokens() / page_tokens != entry.begin_tokens / page_tokens;
+}
+
+// What the entry appends, and how often it could do so again.
+void AddAppended(const StepEntry& entry, uint32_t page_tokens, Step* step) {
+  const uint64_t tokens = entry.request->append_tokens;
+  if (tokens == 0) return;
+  const uint64_t rows = entry.end_tokens() - uint64_t{entry.append_position} * page_tokens;
+  step->appends = true;
+  step->fills |= rows >= page_tokens;
+  const uint64_t rows_left = page_tokens - 1 - std::min<uint64_t>(rows, page_tokens - 1);
+  step->repeats_left = std::min(step->repeats_left, tokens == 1 ? rows_left : rows_left / tokens);
 }
 
 // Sequences that were opened one after another share a word.
@@ -51,23 +62,25 @@ bool InPinnedStep(const Sequence& sequence) {
 
 }  // namespace
 
-bool Client::MayRunMessageFree(StepResidency residency, const std::vector<StepEntry>& entries,
+bool Client::MayRunMessageFree(StepResidency residency, Step* step,
                                uint64_t rewrite_from_tokens) const {
   if (!message_free_ || residency != StepResidency::kResident) return false;
   if (rewrite_from_tokens != kNoRewrite) return false;
   // Steps of a lane end in order, so this one would not end before the one that waits; and what
   // that one waits for may be a frame that this one reads.
   if (lanes_.any_pending()) return false;
-  for (const StepEntry& entry : entries) {
+  for (const StepEntry& entry : step->entries()) {
     const Sequence& sequence = *entry.sequence;
-    if (entry.request.draft || InPinnedStep(sequence)) return false;
+    sequence.PrefetchBlocks();
+    if (entry.request->draft != 0 || InPinnedStep(sequence)) return false;
     // Rows behind the last ones of a block that is ours alone need nobody's leave, nor do those of
     // one more block, if there is a credit.
-    const uint64_t beyond_tokens = TokensBeyond(entry, geometry_.page_tokens);
-    const bool appends = entry.request.append_tokens > 0;
-    if (appends ? !sequence.tail_is_ours() : beyond_tokens > 0) return false;
-    if (beyond_tokens > geometry_.page_tokens) return false;
-    if (beyond_tokens > 0 && !CreditOf(sequence).has_value()) return false;
+    const uint32_t blocks_beyond = BlocksBeyond(entry);
+    const bool appends = entry.request->append_tokens > 0;
+    if (appends ? !sequence.tail_is_ours() : blocks_beyond > 0) return false;
+    if (blocks_beyond == 0) continue;
+    if (blocks_beyond > 1 || !CreditOf(sequence).has_value()) return false;
+    step->takes_credits = true;
   }
   return true;
 }
@@ -120,8 +133,9 @@ void Client::UndoCreditBehind(Sequence* sequence, uint64_t tokens) {
 
 // All of those that the step needs, or none.
 bool Client::TakeCredits(const Step& step) {
+  if (!step.takes_credits) return true;
   for (const StepEntry& entry : step.entries()) {
-    if (TokensBeyond(entry, geometry_.page_tokens) == 0 || TakeCredit(entry.sequence)) continue;
+    if (BlocksBeyond(entry) == 0 || TakeCredit(entry.sequence)) continue;
     UndoCredits(step);
     return false;
   }
@@ -129,16 +143,21 @@ bool Client::TakeCredits(const Step& step) {
 }
 
 void Client::UndoCredits(const Step& step) {
+  if (!step.takes_credits) return;
   for (const StepEntry& entry : step.entries())
     UndoCreditBehind(entry.sequence, entry.begin_tokens);
 }
 
 bool Client::FindResident(const StepEntry& entry, Step* step) const {
-  ResidentPages& resident = entry.sequence->resident();
+  Sequence& sequence = *entry.sequence;
+  ResidentPages& resident = sequence.resident();
   for (uint32_t group = 0; group < pool().num_groups; ++group) {
-    const ListedPositions listed = ListPositions(entry, group, geometry_.page_tokens);
+    ListedPositions listed = ListPositions(entry, group);
+    if (listed.read.first < listed.read.end && listed.read.end == listed.appended.first) {
+      listed.read.end = listed.appended.first = listed.appended.end;  // One piece.
+    }
     const ResidentPages::Source source{link_->page_table(), pool().frames_hbm, group,
-                                       *entry.sequence->blocks()};
+                                       sequence.blocks(), sequence.blocks_count()};
     for (const auto& piece : {listed.read, listed.appended}) {
       const auto first = static_cast<uint32_t>(piece.first);
       const auto end = static_cast<uint32_t>(piece.end);
@@ -149,30 +168,31 @@ bool Client::FindResident(const StepEntry& entry, Step* step) const {
   return true;
 }
 
+bool Client::FindAllResident(Step* step) const {
+  step->repeats_left = ~uint64_t{0};
+  for (const StepEntry& entry : step->entries()) {
+    if (!FindResident(entry, step)) return false;
+    AddTouch(entry.sequence->id(), step->touches);
+    AddAppended(entry, geometry_.page_tokens, step);
+  }
+  return true;
+}
+
 bool Client::TryMessageFree(uint32_t lane, Step* step) {
   const Ticket ticket = lanes_.NextTicket(lane);
   SharedLanes& shared = link_->lanes();
   shared.lanes[lane].begun.store(ticket.number);  // Before any word is read.
-  if (!TakeCredits(*step)) {
-    PublishDone(lane);
-    return false;
-  }
-  for (const StepEntry& entry : step->entries()) {
-    if (FindResident(entry, step)) continue;
-    step->frames.clear();
-    step->watches.clear();
-    UndoCredits(*step);
+  const bool took = TakeCredits(*step);
+  if (!took || !FindAllResident(step)) {
+    if (took) UndoCredits(*step);
+    step->ForgetFound();
     PublishDone(lane);  // A miss leaves the epoch.
     return false;
-  }
-  for (const StepEntry& entry : step->entries()) {
-    AddTouch(entry.sequence->id(), step->touches);
-    step->appends |= entry.request.append_tokens > 0;
-    step->fills |= FillsBlock(entry, geometry_.page_tokens);
   }
   for (const TouchedBits& touch : step->touches) shared.Touch(touch.word, touch.bits);
   step->Begin(ticket, StepResidency::kResident);
   step->message_free = true;
+  step->begins_unsettled = step->appends ? 1 : 0;
   step->SetReady(StepTimes{});
   return true;
 }
@@ -189,6 +209,7 @@ absl::Status Client::Report(Sequence* sequence) {
 }
 
 void Client::ReportFilled(const Step& ended) {
+  Settle();
   for (const StepEntry& entry : ended.entries()) {
     if (entry.dropped || !FillsBlock(entry, geometry_.page_tokens)) continue;
     Sequence* sequence = entry.sequence;

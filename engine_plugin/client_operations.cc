@@ -168,7 +168,7 @@ absl::Status Client::StartFork(Operation* operation, Sequence* parent) {
   child->set_length_tokens(parent->length_tokens());
   child->fork_ticket = ticket;
   child->fork_parent = parent->handle();
-  sequences_.emplace(handle, std::move(child));
+  sequences_.Add(std::move(child));
   operation->completion.sequence = handle;
   if (!is_call) return Track(operation, request);
   Complete(operation, absl::OkStatus());
@@ -313,7 +313,7 @@ void Client::AbandonAll() {
 // A child that has no id yet; it is closed when it gets one.
 void Client::DropChild(const Operation& operation) {
   const Sequence* const child = FindByHandle(operation.completion.sequence);
-  if (child != nullptr && child->id() == 0) sequences_.erase(child->handle());
+  if (child != nullptr && child->id() == 0) sequences_.Erase(child->handle());
 }
 
 void Client::CloseUnseen(uint64_t handle) {
@@ -321,7 +321,7 @@ void Client::CloseUnseen(uint64_t handle) {
   if (sequence == nullptr) return;
   const uint64_t id = sequence->id();
   sequences_by_id_.erase(id);
-  sequences_.erase(handle);
+  sequences_.Erase(handle);
   PostClose(id).IgnoreError();  // It fails only with the client.
 }
 

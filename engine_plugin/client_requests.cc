@@ -144,10 +144,10 @@ absl::StatusOr<uint64_t> Client::SendStepBegin(Step* step, uint64_t rewrite_from
   std::vector<wire::StepEntry> entries;
   entries.reserve(step->entries().size());
   for (const StepEntry& entry : step->entries()) {
-    const StepEntryRequest& request = entry.request;
-    entries.emplace_back(entry.sequence->id(), request.append_tokens, request.draft,
-                         request.group_first, request.group_count, request.block_first,
-                         request.block_count, rewrite_from_tokens);
+    const StepEntryRequest& request = *entry.request;
+    entries.emplace_back(entry.sequence->id(), request.append_tokens, request.draft != 0,
+                         request.first_group, request.num_groups, request.first_block,
+                         request.num_blocks, rewrite_from_tokens);
   }
   Pending pending;
   pending.step = step;

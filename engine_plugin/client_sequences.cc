@@ -20,14 +20,15 @@ absl::Status Client::InStep(std::string_view what) {
                    "ended; end the step first"));
 }
 
-Sequence* Client::FindById(uint64_t id) const {
+Sequence* Client::FindById(uint64_t id) {
+  Settle();
   const auto found = sequences_by_id_.find(id);
   return found == sequences_by_id_.end() ? nullptr : found->second;
 }
 
-Sequence* Client::FindByHandle(uint64_t handle) const {
-  const auto found = sequences_.find(handle);
-  return found == sequences_.end() ? nullptr : found->second.get();
+Sequence* Client::FindByHandle(uint64_t handle) {
+  Settle();
+  return sequences_.Find(handle);
 }
 
 absl::StatusOr<Sequence*> Client::Usable(uint64_t handle) {
@@ -48,7 +49,7 @@ absl::StatusOr<Sequence*> Client::UsableAsKnown(uint64_t handle) {
 
 // Whether the daemon will answer the fork without our caller's doing. The steps of a sequence that
 // overlap are in one lane, so one of another lane is not the step that the fork waits for.
-absl::Status Client::CheckMayResolve(const Sequence& sequence) const {
+absl::Status Client::CheckMayResolve(const Sequence& sequence) {
   const Sequence* parent = FindByHandle(sequence.fork_parent);
   if (parent == nullptr || !parent->in_step()) return absl::OkStatus();
   const Ticket oldest = parent->open_steps().front()->ticket();
@@ -172,7 +173,7 @@ absl::Status Client::Truncate(uint64_t handle, uint64_t tokens) {
   });
   for (Step* step : sequence->open_steps()) {
     for (StepEntry& entry : step->entries()) {
-      const bool gone = entry.request.append_tokens > 0 && entry.begin_tokens >= tokens;
+      const bool gone = entry.request->append_tokens > 0 && entry.begin_tokens >= tokens;
       if (entry.sequence == sequence && gone) entry.dropped = true;
     }
   }
@@ -248,7 +249,7 @@ absl::Status Client::Close(uint64_t handle) {
   const absl::Status remembered = sequence->TakeError();
   const uint64_t id = sequence->id();
   if (id != 0) sequences_by_id_.erase(id);
-  sequences_.erase(handle);
+  sequences_.Erase(handle);
   StartUnresolved();                                // What was submitted for it finds it gone.
   if (id != 0) KVP_RETURN_IF_ERROR(PostClose(id));  // Else: closed when the fork is answered.
   // Lost blocks of a sequence that nobody wants any more are no news.

@@ -16,7 +16,8 @@
 namespace kvpager::engine {
 namespace {
 
-constexpr size_t kSpareStepsMax = 4;  // Batches that may be repeated, in any order.
+constexpr size_t kSpareStepsMax = 4;    // Batches that may be repeated, in any order.
+constexpr size_t kPrefetchEntries = 8;  // That many ahead, a sequence is asked for.
 
 absl::Status BadEntry(size_t index, const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat("entry ", index, ": ", what));
@@ -31,7 +32,7 @@ absl::Status CheckNoFailedStep(size_t index, const Sequence& sequence) {
     if (why.ok()) continue;
     for (const StepEntry& entry : step->entries()) {
       if (entry.sequence != &sequence) continue;
-      const bool lost = absl::IsDataLoss(why) || entry.request.append_tokens > 0;
+      const bool lost = absl::IsDataLoss(why) || entry.request->append_tokens > 0;
       if (!entry.dropped || !lost) continue;
       return absl::AbortedError(absl::StrCat(
           "entry ", index, ": step ", step->ticket().number, " of lane ", step->ticket().lane,
@@ -65,29 +66,40 @@ absl::StatusOr<std::unique_ptr<Step>> Client::CheckEntries(
                      pool().entries_per_step_max, ": split the batch"));
   }
   std::unique_ptr<Step> step = SpareStep();
+  step->asked.assign(entries.begin(), entries.end());
   std::vector<StepEntry>& checked = step->entries();
   checked.resize(entries.size());
-  const uint64_t check = ++checks_;
+  const uint64_t check = step->check = step->checks_seen = ++checks_;
   for (size_t i = 0; i < entries.size(); ++i) {
-    KVP_ASSIGN_OR_RETURN(Sequence * sequence, UsableAsKnown(entries[i].sequence));
+    if (i + kPrefetchEntries < entries.size()) {
+      sequences_.Prefetch(entries[i + kPrefetchEntries].seq);
+    }
+    Sequence* sequence = FindByHandle(entries[i].seq);
+    if (sequence == nullptr || !sequence->is_sound()) {
+      KVP_ASSIGN_OR_RETURN(sequence, UsableAsKnown(entries[i].seq));
+    }
     if (std::exchange(sequence->named_in, check) == check) {
-      return BadEntry(i, absl::StrCat("sequence ", entries[i].sequence,
-                                      " is in this step already; name it once"));
+      return BadEntry(
+          i, absl::StrCat("sequence ", entries[i].seq, " is in this step already; name it once"));
     }
     if (sequence->id() == 0) {
       KVP_RETURN_IF_ERROR(Resolve(sequence, Deadline::AfterUs(timeout_us_)));
     }
     KVP_RETURN_IF_ERROR(CheckEntry(lane, i, entries[i], *sequence));
-    checked[i].request = entries[i];
+    checked[i].request = &step->asked[i];
     checked[i].sequence = sequence;
   }
   // Lengths last: while forks were waited for above, losses may have come in.
-  for (StepEntry& entry : checked) entry.begin_tokens = entry.sequence->length_tokens();
+  for (StepEntry& entry : checked) {
+    entry.Place(entry.sequence->length_tokens(), geometry_.page_tokens);
+    entry.sequence->PrefetchBlockList();
+  }
   return step;
 }
 
 std::unique_ptr<Step> Client::SpareStep() {
   if (spare_steps_.size() < kSpareStepsMax) return std::make_unique<Step>();
+  Settle();
   std::unique_ptr<Step> step =
       std::move(spare_steps_.front());  // The one that was of use longest ago.
   spare_steps_.erase(spare_steps_.begin());
@@ -96,7 +108,10 @@ std::unique_ptr<Step> Client::SpareStep() {
 }
 
 void Client::Spare(std::unique_ptr<Step> step) {
-  if (spare_steps_.size() == kSpareStepsMax) spare_steps_.erase(spare_steps_.begin());
+  if (spare_steps_.size() == kSpareStepsMax) {
+    Settle();
+    spare_steps_.erase(spare_steps_.begin());
+  }
   spare_steps_.push_back(std::move(step));
 }
 
@@ -106,27 +121,32 @@ absl::Status Client::CheckEntry(uint32_t lane, size_t index, const StepEntryRequ
     return absl::FailedPreconditionError(
         absl::StrCat("entry ", index, ": the sequence is suspended; resume it first"));
   }
-  if (sequence.in_step() && sequence.newest_ticket().lane != lane) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "entry ", index, ": the sequence is in a step of lane ", sequence.newest_ticket().lane,
-        "; steps overlap on one lane only: use that one, or end the step first"));
+  if (sequence.in_step()) {
+    if (sequence.newest_ticket().lane != lane) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "entry ", index, ": the sequence is in a step of lane ", sequence.newest_ticket().lane,
+          "; steps overlap on one lane only: use that one, or end the step first"));
+    }
+    KVP_RETURN_IF_ERROR(CheckNoFailedStep(index, sequence));
   }
-  KVP_RETURN_IF_ERROR(CheckNoFailedStep(index, sequence));
-  if (entry.group_first >= pool().num_groups) {
-    return BadEntry(index, absl::StrCat("first_group ", entry.group_first, " of a pool with ",
+  if (entry.draft > 1) {
+    return BadEntry(index, absl::StrCat("draft is ", entry.draft, "; it must be 0 or 1"));
+  }
+  if (entry.first_group >= pool().num_groups) {
+    return BadEntry(index, absl::StrCat("first_group ", entry.first_group, " of a pool with ",
                                         pool().num_groups, " groups"));
   }
-  if (entry.group_count == 0) {
+  if (entry.num_groups == 0) {
     return BadEntry(index, "num_groups is 0; KVP_ALL means all of them");
   }
-  if (entry.block_count == 0 && entry.append_tokens == 0) {
+  if (entry.num_blocks == 0 && entry.append_tokens == 0) {
     return BadEntry(index, "num_blocks is 0 and nothing is appended; KVP_ALL means all of them");
   }
   const uint64_t end_tokens = sequence.length_tokens() + entry.append_tokens;
-  const uint64_t blocks = CeilDiv(end_tokens, geometry_.page_tokens);
-  if (blocks > pool().blocks_max) {
+  if (end_tokens > uint64_t{pool().blocks_max} * geometry_.page_tokens) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("entry ", index, ": a sequence of ", end_tokens, " tokens needs ", blocks,
+        absl::StrCat("entry ", index, ": a sequence of ", end_tokens, " tokens needs ",
+                     CeilDiv(end_tokens, geometry_.page_tokens),
                      " blocks; all tiers of this pool together have ", pool().blocks_max));
   }
   return absl::OkStatus();
@@ -139,7 +159,7 @@ absl::StatusOr<Step*> Client::BeginChecked(uint32_t lane, StepResidency residenc
     return absl::ResourceExhaustedError(
         absl::StrCat(kStepsOpenMax, " steps of this client are open; end some of them"));
   }
-  const bool message_free = MayRunMessageFree(residency, made->entries(), rewrite_from_tokens) &&
+  const bool message_free = MayRunMessageFree(residency, made.get(), rewrite_from_tokens) &&
                             TryMessageFree(lane, made.get());
   if (!message_free) {
     for (const StepEntry& entry : made->entries()) KVP_RETURN_IF_ERROR(Report(entry.sequence));
@@ -147,17 +167,20 @@ absl::StatusOr<Step*> Client::BeginChecked(uint32_t lane, StepResidency residenc
     KVP_ASSIGN_OR_RETURN(made->request, SendStepBegin(made.get(), rewrite_from_tokens));
     for (StepEntry& entry : made->entries()) {
       entry.sequence->set_told_tokens(entry.end_tokens());
-      if (entry.request.draft) entry.sequence->GiveUpTail();
+      if (entry.request->draft != 0) entry.sequence->GiveUpTail();
       entry.tail_changes = entry.sequence->tail_changes();
     }
   }
   Step* step = lanes_.Add(std::move(made));
-  for (StepEntry& entry : step->entries()) {
-    entry.sequence->set_length_tokens(entry.end_tokens());
-    entry.sequence->open_steps().push_back(step);
-    entry.begins = ++entry.sequence->begins;
-  }
   step->changes = changes();
+  if (message_free) {
+    Defer(step);
+    return step;
+  }
+  for (const StepEntry& entry : step->entries()) {
+    entry.sequence->set_length_tokens(entry.end_tokens());
+  }
+  List(step);
   return step;
 }
 
@@ -198,8 +221,11 @@ absl::StatusOr<const ViewLists*> Client::ViewStep(Step* step, uint32_t group, Ti
   if (step->views.size() <= slot) step->views.resize(slot + 1);
   std::unique_ptr<Step::Views>& views = step->views[slot];
   if (step->view_group == group && step->message_free) {
-    if (step->appends) SetLastPageLengths(step->entries(), geometry_.page_tokens, views->device);
+    const uint64_t repeats = std::exchange(step->view_lag, 0);
+    if (repeats > 0) ExtendLastPages(step->asked, repeats, views->device);
   } else if (views == nullptr || !split) {
+    if (step->repeats_unsettled > 0) Settle();
+    step->view_lag = 0;
     if (views == nullptr) views = std::make_unique<Step::Views>();
     ViewOptions options;
     options.page_table = &link_->page_table();
@@ -268,6 +294,7 @@ void Client::Finish() {
 }
 
 absl::Status Client::EndNow(Step* step, KeepOrDiscard keep_or_discard) {
+  Settle();
   absl::Status result;
   if (step->state() == StepState::kPending) {
     AbandonWaits(step);
@@ -324,7 +351,7 @@ absl::Status Client::EndReady(Step* step, KeepOrDiscard keep_or_discard) {
   PublishDone(step->ticket().lane);
   if (keep_or_discard == KeepOrDiscard::kDiscard) {
     for (StepEntry& entry : step->entries()) {
-      if (entry.dropped || entry.request.append_tokens == 0) continue;
+      if (entry.dropped || entry.request->append_tokens == 0) continue;
       entry.dropped = true;
       RollBack(entry.sequence, entry.begin_tokens, step, Readers::kKeep, absl::OkStatus());
       KVP_RETURN_IF_ERROR(PostTruncate(entry.sequence, entry.sequence->length_tokens(),
@@ -334,7 +361,8 @@ absl::Status Client::EndReady(Step* step, KeepOrDiscard keep_or_discard) {
   if (keep_or_discard == KeepOrDiscard::kDiscard) return result;
   if (step->fills) ReportFilled(*step);
   for (const StepEntry& entry : step->entries()) {
-    const bool appended = entry.request.append_tokens > 0 && !entry.request.draft && !entry.dropped;
+    const bool appended =
+        entry.request->append_tokens > 0 && entry.request->draft == 0 && !entry.dropped;
     if (appended && !step->message_free) entry.sequence->TakeTail(entry.tail_changes);
   }
   return step->dropped_why();

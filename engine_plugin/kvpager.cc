@@ -112,31 +112,6 @@ absl::StatusOr<engine::ClientOptions> ToOptions(const kvp_client_options* option
   return result;
 }
 
-absl::Status ToEntries(const kvp_step_entry* entries, size_t num_entries,
-                       std::vector<engine::StepEntryRequest>& result) {
-  if (entries == nullptr || num_entries == 0) {
-    return absl::InvalidArgumentError("a step needs at least one entry");
-  }
-  result.clear();
-  for (size_t i = 0; i < num_entries; ++i) {
-    const kvp_step_entry& entry = entries[i];
-    if (entry.draft > 1) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("entry ", i, ": draft is ", entry.draft, "; it must be 0 or 1"));
-    }
-    engine::StepEntryRequest request;
-    request.sequence = entry.seq;
-    request.append_tokens = entry.append_tokens;
-    request.draft = entry.draft == 1;
-    request.group_first = entry.first_group;
-    request.group_count = entry.num_groups;
-    request.block_first = entry.first_block;
-    request.block_count = entry.num_blocks;
-    result.push_back(request);
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 // ---- Client -------------------------------------------------------------------------------------
@@ -355,12 +330,13 @@ kvp_status kvp_step_begin(kvp_client* client, const kvp_step_options* options,
     return Invalid(client, absl::StrCat("options.residency is ", residency,
                                         "; it must be KVP_RESIDENT or KVP_SPLIT"));
   }
-  const absl::Status checked = ToEntries(entries, num_entries, client->entries);
-  if (!checked.ok()) return Fail(client, checked);
+  if (entries == nullptr || num_entries == 0) {
+    return Invalid(client, "a step needs at least one entry");
+  }
   const auto begun = client->client->BeginStep(
       lane,
       residency == KVP_SPLIT ? engine::StepResidency::kSplit : engine::StepResidency::kResident,
-      client->entries);
+      {entries, num_entries});
   if (!begun.ok()) return Fail(client, begun.status());
   if (client->spare_steps.empty()) {
     client->steps.emplace_back();

@@ -5,7 +5,9 @@
 // stands where it stood before the words were read, none of them has gone
 // (ipc/page_table_layout.h).
 //
-// Frames are handed out as shared lists that never change: a step keeps the list it began with.
+// Frames are handed out as shared lists: a step keeps the list it began with. A frame of -1 is that
+// of a page which is not known to be in HBM. Short sequences of one group, the bulk of a large
+// batch, need no memory but that list.
 //
 // REQUIRES: Refresh is called inside a step, between begin and end (docs/SHARED_PAGE_TABLE.md).
 // Thread-safety: none. Errors: none; a page that is not in HBM is an answer.
@@ -15,17 +17,16 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
-#include "engine_plugin/local_ptr.h"
+#include "absl/container/inlined_vector.h"
+#include "engine_plugin/frame_list.h"
 #include "ipc/page_table_reader.h"
 
 namespace kvpager::engine {
 
 struct BlockRef;
-
-using FrameList = std::vector<int32_t>;  // By block position; -1: not known to be in HBM.
-using FrameListPtr = LocalPtr<FrameList>;
 
 // As long as the counter stands where it stood, what was read of its pages is still so.
 struct Watch {
@@ -41,17 +42,21 @@ class ResidentPages {
     const PageTableReader& table;
     uint64_t frames_hbm;  // A page in a frame that HBM does not have is not there.
     uint32_t group;
-    const std::vector<BlockRef>& blocks;
+    // Looked into only where words are read.
+    const std::shared_ptr<const std::vector<BlockRef>>& blocks;
+    uint32_t blocks_count;
   };
 
   // True if the pages of positions [first, end) are all in HBM. Adds what they hang on to
   // `watches`.
   bool Refresh(const Source& source, uint32_t first, uint32_t end, std::vector<Watch>& watches);
 
-  // As of the last Refresh of the group; null if there was none.
-  FrameListPtr frames(uint32_t group) const {
-    return group < groups_.size() ? groups_[group].frames : FrameListPtr();
+  // As of the last Refresh of the group; empty if there was none.
+  FrameList frames(uint32_t group) const {
+    return group < groups_.size() ? groups_[group].frames : FrameList();
   }
+
+  bool is_empty() const { return groups_.empty(); }  // There was no Refresh.
 
   // The blocks at and after `position` are others now.
   void CutTo(uint32_t position);
@@ -59,22 +64,22 @@ class ResidentPages {
  private:
   // Neighbouring positions whose words share a counter.
   struct Extent {
-    uint64_t counted = 0;  // The counter's value before the words were read.
+    const std::atomic<uint64_t>* counter = nullptr;
+    uint64_t counted = 0;  // Its value before the words were read.
     uint32_t first = 0;
     uint32_t end = 0;
     uint32_t missing = 0;  // Not in HBM: their arrival is not counted, so they are read again.
     bool read = false;
   };
   struct Group {
-    FrameListPtr frames = FrameListPtr::Make();
-    std::vector<Extent> extents;
+    FrameList frames;
+    absl::InlinedVector<Extent, 1> extents;
   };
 
   static void Cover(const Source& source, Group& row);
   static void Read(const Source& source, Group& row, Extent& extent);
-  static FrameList& Mutable(Group& row);
 
-  std::vector<Group> groups_;
+  absl::InlinedVector<Group, 1> groups_;
 };
 
 }  // namespace kvpager::engine

@@ -54,6 +54,7 @@ absl::Status Sequence::ApplyRuns(uint32_t block_position, absl::Span<const Block
     }
   }
   blocks_ = std::move(changed);
+  blocks_count_ = static_cast<uint32_t>(blocks_->size());
   resident_.CutTo(block_position);
   return absl::OkStatus();
 }
@@ -62,7 +63,7 @@ uint64_t Sequence::stable_tokens() const {
   uint64_t stable_tokens = length_tokens_;
   for (const Step* step : open_steps_) {
     for (const StepEntry& entry : step->entries()) {
-      if (entry.sequence != this || entry.dropped || entry.request.append_tokens == 0) continue;
+      if (entry.sequence != this || entry.dropped || entry.request->append_tokens == 0) continue;
       stable_tokens = std::min(stable_tokens, entry.begin_tokens);
     }
   }
@@ -78,12 +79,17 @@ Ticket Sequence::newest_ticket() const {
 
 void Sequence::Remember(absl::Status error) {
   if (error_.ok()) error_ = std::move(error);
+  is_sound_ = error_.ok() && broken_.ok();
 }
 
-absl::Status Sequence::TakeError() { return std::exchange(error_, absl::OkStatus()); }
+absl::Status Sequence::TakeError() {
+  is_sound_ = broken_.ok();
+  return std::exchange(error_, absl::OkStatus());
+}
 
 void Sequence::Break(absl::Status why) {
   if (broken_.ok()) broken_ = std::move(why);
+  is_sound_ = error_.ok() && broken_.ok();
 }
 
 }  // namespace kvpager::engine

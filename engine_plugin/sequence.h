@@ -57,21 +57,29 @@ struct TakenCredit {
   uint32_t position = 0;  // Of its block in the sequence.
 };
 
-// What every step touches comes first, in a cache line of its own.
+// What every step touches comes first, in two cache lines of its own.
 class Sequence {
  public:
   using OpenSteps = absl::InlinedVector<Step*, 2>;
 
-  Sequence(uint64_t handle, uint32_t page_tokens) : handle_(handle), page_tokens_(page_tokens) {}
+  Sequence(uint64_t handle, uint32_t page_tokens) : page_tokens_(page_tokens), handle_(handle) {}
 
-  alignas(64) uint64_t named_in = 0;  // The last list of entries that named it.
-  uint64_t begins = 0;                // Steps begun with it.
+  // The last list of entries that named it: of the client's checks.
+  alignas(64) uint64_t named_in = 0;
 
  private:
   uint64_t length_tokens_ = 0;
   OpenSteps open_steps_;
+  uint64_t id_ = 0;
+  const uint32_t page_tokens_;
+  uint32_t blocks_count_ = 0;
+  bool tail_is_ours_ = false;
+  bool is_sound_ = true;
+  alignas(64) ResidentPages resident_;
 
  public:
+  bool suspended = false;
+
   uint64_t handle() const { return handle_; }
   // The daemon's name for it; 0 while a fork waits for a step of its parent.
   uint64_t id() const { return id_; }
@@ -99,7 +107,22 @@ class Sequence {
 
   ResidentPages& resident() { return resident_; }
 
+  // Ask the cache for what every step touches, then, of a sequence that has run none, for its block
+  // list, then for its blocks.
+  void Prefetch() const {
+    __builtin_prefetch(this);
+    __builtin_prefetch(&resident_);
+    __builtin_prefetch(&blocks_);
+  }
+  void PrefetchBlockList() const {
+    if (resident_.is_empty()) __builtin_prefetch(blocks_.get());
+  }
+  void PrefetchBlocks() const {
+    if (resident_.is_empty()) __builtin_prefetch(blocks_->data());
+  }
+
   const std::shared_ptr<const BlockList>& blocks() const { return blocks_; }
+  uint32_t blocks_count() const { return blocks_count_; }
 
   // Everything at and after `block_position` is now what the runs say. kUnavailable, and nothing
   // changes, if that leaves a gap or names a block that does not exist.
@@ -121,11 +144,13 @@ class Sequence {
   void Remember(absl::Status error);
   absl::Status TakeError();
 
+  // Neither such an error nor broken.
+  bool is_sound() const { return is_sound_; }
+
   // A state that only closing leaves: the daemon's contents and ours can no longer be the same.
   const absl::Status& broken() const { return broken_; }
   void Break(absl::Status why);
 
-  bool suspended = false;
   std::optional<TakenCredit> credit;
   std::vector<HeldName> held_names;
 
@@ -139,13 +164,9 @@ class Sequence {
 
  private:
   const uint64_t handle_;
-  const uint32_t page_tokens_;
-  uint64_t id_ = 0;
   uint64_t told_tokens_ = 0;
-  bool tail_is_ours_ = false;
   uint64_t tail_changes_ = 0;
   std::shared_ptr<const BlockList> blocks_ = std::make_shared<BlockList>();
-  ResidentPages resident_;
   absl::Status error_;
   absl::Status broken_;
 };

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "memmgr/base/check.h"
+#include "memmgr/base/units.h"
 
 namespace kvpager::engine {
 
@@ -14,24 +15,45 @@ void ViewLists::Clear() {
   positions.clear();
 }
 
+void StepEntry::Place(uint64_t tokens, uint32_t page_tokens) {
+  begin_tokens = tokens;
+  const uint64_t position = tokens / page_tokens;
+  const uint64_t rows = tokens - position * page_tokens + request->append_tokens;
+  const uint64_t more = rows <= page_tokens ? (rows > 0 ? 1 : 0) : CeilDiv(rows, page_tokens);
+  append_position = static_cast<uint32_t>(position);
+  blocks_end = static_cast<uint32_t>(position + more);
+}
+
 void Step::Clear() {
+  KVP_CHECK(!deferred);
   message_free = false;
   ended = false;
   ended_early = false;
   request = 0;
   waits.clear();
   entries_.clear();
+  ForgetFound();
+  asked.clear();
+  repeats_left = 0;
+  takes_credits = false;
+  repeats_unsettled = 0;
+  begins_unsettled = 0;
+  view_lag = 0;
+  is_listed = false;
+  view_group = kAll;
+  unsure_pages.clear();
+  state_ = StepState::kPending;
+  failure_ = absl::OkStatus();
+  times_ = StepTimes{};
+}
+
+void Step::ForgetFound() {
   frames.clear();
   watches.clear();
   watches_distinct = false;
   touches.clear();
   appends = false;
   fills = false;
-  view_group = kAll;
-  unsure_pages.clear();
-  state_ = StepState::kPending;
-  failure_ = absl::OkStatus();
-  times_ = StepTimes{};
 }
 
 void Step::Begin(Ticket ticket, StepResidency residency) {
@@ -44,6 +66,11 @@ void Step::BeginAgain(Ticket ticket) {
   ticket_ = ticket;
   ended = false;
   ended_early = false;
+  if (!appends) return;
+  --repeats_left;
+  ++repeats_unsettled;
+  ++begins_unsettled;
+  ++view_lag;
 }
 
 void Step::SetReady(const StepTimes& times) {

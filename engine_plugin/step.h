@@ -22,42 +22,37 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "engine_plugin/kvpager.h"
 #include "engine_plugin/sequence.h"
 #include "memmgr/base/ids.h"
 
 namespace kvpager::engine {
 
 inline constexpr uint32_t kLaneCount = 8;
-inline constexpr uint32_t kAll = ~uint32_t{0};
+inline constexpr uint32_t kAll = KVP_ALL;
 
 // As in the C ABI and on the wire.
 enum class StepResidency : uint32_t { kResident = 0, kSplit = 2 };
 
-// What a caller asks for, per sequence. The range restricts what is pinned and listed; pages
-// appended to are always included.
-struct StepEntryRequest {
-  uint64_t sequence = 0;  // Handle.
-  uint32_t append_tokens = 0;
-  bool draft = false;
-  uint32_t group_first = 0;
-  uint32_t group_count = kAll;
-  uint32_t block_first = 0;
-  uint32_t block_count = kAll;
-
-  friend bool operator==(const StepEntryRequest&, const StepEntryRequest&) = default;
-};
+// What a caller asks for, per sequence, as it crosses the C ABI. The range restricts what is pinned
+// and listed; pages appended to are always included.
+using StepEntryRequest = ::kvp_step_entry;
 
 struct StepEntry {
-  StepEntryRequest request;
+  const StepEntryRequest* request = nullptr;  // In Step::asked.
   Sequence* sequence = nullptr;
-  uint64_t begin_tokens = 0;                // The sequence's length without this step's tokens.
+  uint64_t begin_tokens = 0;  // The sequence's length without this step's tokens.
+  // Block positions: of the first that the step appends to, if it does, and behind the last.
+  uint32_t append_position = 0;
+  uint32_t blocks_end = 0;
   std::shared_ptr<const BlockList> blocks;  // As of the answer; null in a step without a message.
   uint64_t tail_changes = 0;                // Of the sequence, when it was asked for.
-  uint64_t begins = 0;                      // Of the sequence, this step's included.
   bool dropped = false;
   absl::Status dropped_why;  // Ok: the caller discarded an earlier step and knows.
 
-  uint64_t end_tokens() const { return begin_tokens + request.append_tokens; }
+  uint64_t end_tokens() const { return begin_tokens + request->append_tokens; }
+  // The length it begins with. REQUIRES: `request` is set.
+  void Place(uint64_t tokens, uint32_t page_tokens);
 };
 
 // Where the time of a ready step went, as the daemon saw it.
@@ -101,8 +96,11 @@ class Step {
   // A step is used again and again, so that beginning one allocates nothing: Clear, fill in the
   // entries, Begin.
   void Clear();
+  // Some page is not there after all: it is to be begun with a message.
+  void ForgetFound();
   void Begin(Ticket ticket, StepResidency residency);
-  // The same step once more, later: its entries, places and lists are still right.
+  // The same step once more, later: its places are still right, and so are its entries and lists
+  // but for the tokens that are new, which wait until somebody asks (repeats_unsettled, view_lag).
   void BeginAgain(Ticket ticket);
 
   Ticket ticket() const { return ticket_; }
@@ -110,10 +108,10 @@ class Step {
   std::vector<StepEntry>& entries() { return entries_; }
   const std::vector<StepEntry>& entries() const { return entries_; }
 
-  // It was begun without a message, and where its pages were then: by entry, then by group; null:
+  // It was begun without a message, and where its pages were then: by entry, then by group; empty:
   // none of that group is listed.
   bool message_free = false;
-  std::vector<FrameListPtr> frames;
+  std::vector<FrameList> frames;
   // What those places hang on, and which bits say that the sequences are used: for a next step over
   // the same batch (client_again.cc).
   std::vector<Watch> watches;
@@ -121,7 +119,19 @@ class Step {
   std::vector<TouchedBits> touches;
   uint64_t changes = 0;  // Of the client, at begin, then at end.
   bool appends = false;
-  bool fills = false;  // Some entry writes the last row of a block.
+  bool fills = false;                   // Some entry writes the last row of a block.
+  bool takes_credits = false;           // Some entry needs a block more than its sequence has.
+  std::vector<StepEntryRequest> asked;  // The entries, as the caller named them.
+  uint64_t repeats_left = 0;            // Until some entry would write the last row of a block.
+  uint64_t check = 0;                   // Of the client's checks, the one of these entries.
+  uint64_t checks_seen = 0;  // No later one, up to this one, named a sequence of this step.
+  // Repeats that its entries do not show yet, and begins that its sequences do not
+  // (Client::Settle).
+  uint64_t repeats_unsettled = 0;
+  uint64_t begins_unsettled = 0;
+  uint64_t view_lag = 0;   // Repeats that its lists do not show yet.
+  bool deferred = false;   // The client settles it.
+  bool is_listed = false;  // Its sequences list it.
   // Its end has been said, although it may still be listed.
   bool ended = false;
 

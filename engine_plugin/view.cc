@@ -2,37 +2,15 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <limits>
-#include <numeric>
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
 #include "memmgr/base/check.h"
 #include "memmgr/base/status_macros.h"
-#include "memmgr/base/units.h"
 
 namespace kvpager::engine {
-
-ListedPositions ListPositions(const StepEntry& entry, uint32_t group, uint32_t page_tokens) {
-  const StepEntryRequest& request = entry.request;
-  ListedPositions listed;
-  const uint64_t blocks_count = CeilDiv(entry.end_tokens(), page_tokens);
-  if (request.append_tokens > 0) {
-    listed.appended = {entry.begin_tokens / page_tokens, blocks_count};
-  } else {
-    listed.appended = {blocks_count, blocks_count};
-  }
-  const bool in_groups =
-      group >= request.group_first && group - request.group_first < request.group_count;
-  if (in_groups) {
-    const uint64_t end = request.block_count == kAll
-                             ? blocks_count
-                             : uint64_t{request.block_first} + request.block_count;
-    listed.read.first = std::min<uint64_t>(request.block_first, listed.appended.first);
-    listed.read.end = std::clamp(end, listed.read.first, listed.appended.first);
-  }
-  return listed;
-}
 
 namespace {
 
@@ -55,18 +33,8 @@ class Builder {
           std::vector<UnsurePage>& unsure)
       : options_(options), device_(device), host_(host), unsure_(unsure) {}
 
-  void AddResident(const StepEntry& entry, const FrameListPtr& frames) {
-    const ListedPositions listed = ListPositions(entry, options_.group, options_.page_tokens);
-    const size_t device_first = device_.indices.size();
-    for (const Positions& piece : {listed.read, listed.appended}) {
-      if (piece.first < piece.end) AppendPiece(*frames, piece);
-    }
-    CloseEntry(entry, device_first, device_);
-    CloseEntry(entry, 0, host_);  // Empty: nothing is read in host memory.
-  }
-
   absl::Status AddEntry(const StepEntry& entry) {
-    const ListedPositions listed = ListPositions(entry, options_.group, options_.page_tokens);
+    const ListedPositions listed = ListPositions(entry, options_.group);
     const uint64_t blocks_count = listed.appended.end;
     if (entry.blocks->size() < blocks_count) {
       return absl::UnavailableError(absl::StrCat("the daemon described ", entry.blocks->size(),
@@ -114,16 +82,6 @@ class Builder {
     return absl::OkStatus();
   }
 
-  void AppendPiece(const FrameList& frames, const Positions& piece) {
-    const auto first = static_cast<std::ptrdiff_t>(piece.first);
-    const auto end = static_cast<std::ptrdiff_t>(piece.end);
-    device_.indices.insert(device_.indices.end(), frames.begin() + first, frames.begin() + end);
-    const size_t size = device_.positions.size();
-    device_.positions.resize(size + piece.end - piece.first);
-    std::iota(device_.positions.begin() + static_cast<std::ptrdiff_t>(size),
-              device_.positions.end(), static_cast<int32_t>(piece.first));
-  }
-
   static void Append(ViewLists& lists, uint32_t frame, uint64_t position) {
     lists.indices.push_back(static_cast<int32_t>(frame));
     lists.positions.push_back(static_cast<int32_t>(position));
@@ -143,35 +101,77 @@ class Builder {
   std::vector<UnsurePage>& unsure_;
 };
 
+// Positions [first, end) and their frames to where `index` says, which moves on.
+void CopyPiece(const FrameList& frames, const Positions& piece, ViewLists& lists, size_t& index) {
+  const size_t count = piece.end - piece.first;
+  if (count == 0) return;
+  int32_t* const indices = &lists.indices[index];
+  int32_t* const positions = &lists.positions[index];
+  if (count == 1) {
+    *indices = frames[piece.first];  // So short, a call of memcpy would be most of the work.
+  } else {
+    std::memcpy(indices, frames.data() + piece.first, count * sizeof(int32_t));
+  }
+  const auto first = static_cast<int32_t>(piece.first);
+  for (size_t i = 0; i < count; ++i) positions[i] = first + static_cast<int32_t>(i);
+  index += count;
+}
+
+// The frames are known: nothing can fail, and nothing is in host memory.
+void BuildResidentView(const ViewOptions& options, absl::Span<const StepEntry> entries,
+                       ViewLists& device, ViewLists& host) {
+  host.indptr.assign(entries.size() + 1, 0);
+  host.last_page_len.assign(entries.size(), 0);
+  device.indptr.resize(entries.size() + 1);
+  device.last_page_len.resize(entries.size());
+  device.indptr[0] = 0;
+  size_t index = 0;
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const ListedPositions listed = ListPositions(entries[i], options.group);
+    const size_t first = index;
+    const size_t end = first + (listed.read.end - listed.read.first) +
+                       (listed.appended.end - listed.appended.first);
+    if (end > device.indices.size()) {
+      KVP_CHECK(end <= size_t{std::numeric_limits<int32_t>::max()});
+      device.indices.resize(end + end / 2);
+      device.positions.resize(end + end / 2);
+    }
+    const FrameList& frames = options.frames[i * options.num_groups + options.group];
+    CopyPiece(frames, listed.read, device, index);
+    CopyPiece(frames, listed.appended, device, index);
+    device.indptr[i + 1] = static_cast<int32_t>(index);
+    device.last_page_len[i] =
+        index > first ? LastPageLength(entries[i], device.positions[index - 1], options.page_tokens)
+                      : 0;
+  }
+  device.indices.resize(index);
+  device.positions.resize(index);
+}
+
 }  // namespace
 
 absl::Status BuildView(const ViewOptions& options, absl::Span<const StepEntry> entries,
                        ViewLists& device, ViewLists& host, std::vector<UnsurePage>& unsure) {
+  if (!options.frames.empty()) {
+    BuildResidentView(options, entries, device, host);
+    return absl::OkStatus();
+  }
   for (ViewLists* lists : {&device, &host}) {
     lists->Clear();
     lists->indptr.push_back(0);
   }
   Builder builder(options, device, host, unsure);
-  if (!options.frames.empty()) {
-    const FrameListPtr* frames = &options.frames[options.group];
-    for (const StepEntry& entry : entries) {
-      builder.AddResident(entry, *frames);
-      frames += options.num_groups;
-    }
-    return absl::OkStatus();
-  }
   for (const StepEntry& entry : entries) {
     KVP_RETURN_IF_ERROR(builder.AddEntry(entry));
   }
   return absl::OkStatus();
 }
 
-void SetLastPageLengths(absl::Span<const StepEntry> entries, uint32_t page_tokens,
-                        ViewLists& device) {
-  for (size_t i = 0; i < entries.size(); ++i) {
-    if (device.indptr[i] == device.indptr[i + 1]) continue;
-    const int32_t position = device.positions[static_cast<size_t>(device.indptr[i + 1]) - 1];
-    device.last_page_len[i] = LastPageLength(entries[i], position, page_tokens);
+void ExtendLastPages(absl::Span<const StepEntryRequest> asked, uint64_t repeats,
+                     ViewLists& device) {
+  KVP_CHECK_EQ(device.last_page_len.size(), asked.size());
+  for (size_t i = 0; i < asked.size(); ++i) {
+    device.last_page_len[i] += static_cast<int32_t>(repeats * asked[i].append_tokens);
   }
 }
 

@@ -16,6 +16,7 @@
 #ifndef KVPAGER_ENGINE_PLUGIN_VIEW_H_
 #define KVPAGER_ENGINE_PLUGIN_VIEW_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -37,7 +38,19 @@ struct ListedPositions {
   Positions read;
   Positions appended;
 };
-ListedPositions ListPositions(const StepEntry& entry, uint32_t group, uint32_t page_tokens);
+inline ListedPositions ListPositions(const StepEntry& entry, uint32_t group) {
+  const StepEntryRequest& request = *entry.request;
+  const uint64_t end = entry.blocks_end;
+  const uint64_t append_first = request.append_tokens > 0 ? entry.append_position : end;
+  ListedPositions listed{{}, {append_first, end}};
+  if (group < request.first_group || group - request.first_group >= request.num_groups) {
+    return listed;
+  }
+  listed.read.first = std::min<uint64_t>(request.first_block, append_first);
+  const uint64_t asked_end = uint64_t{request.first_block} + request.num_blocks;
+  listed.read.end = request.num_blocks == kAll ? append_first : std::min(asked_end, append_first);
+  return listed;
+}
 
 struct ViewOptions {
   const PageTableReader* page_table = nullptr;
@@ -48,7 +61,7 @@ struct ViewOptions {
   StepResidency residency = StepResidency::kResident;
   // Of a step without a message: where its pages were, by entry, then by group.
   uint32_t num_groups = 0;
-  absl::Span<const FrameListPtr> frames;
+  absl::Span<const FrameList> frames;
 };
 
 // Fills `device` and `host` (empty lists in a RESIDENT step), and adds to `unsure`. REQUIRES: the
@@ -56,10 +69,10 @@ struct ViewOptions {
 absl::Status BuildView(const ViewOptions& options, absl::Span<const StepEntry> entries,
                        ViewLists& device, ViewLists& host, std::vector<UnsurePage>& unsure);
 
-// The lists of a step without a message once more, some tokens later: all that is new is how full
-// the last pages are. REQUIRES: made by BuildView of the same entries.
-void SetLastPageLengths(absl::Span<const StepEntry> entries, uint32_t page_tokens,
-                        ViewLists& device);
+// The lists of a step without a message that was begun `repeats` times more: all that is new is how
+// full the last pages are. REQUIRES: made by BuildView of entries that asked for the same, and the
+// new rows are in those pages.
+void ExtendLastPages(absl::Span<const StepEntryRequest> asked, uint64_t repeats, ViewLists& device);
 
 // kAborted if a noted page is no longer where it was listed.
 absl::Status CheckUnsure(const PageTableReader& page_table, absl::Span<const UnsurePage> unsure);

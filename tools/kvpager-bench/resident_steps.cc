@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "memmgr/base/status_macros.h"
+#include "tools/kvpager-bench/cache_miss.h"
 #include "tools/kvpager-bench/control.h"
 #include "tools/kvpager-bench/engine.h"
 #include "tools/kvpager-bench/sample.h"
@@ -76,6 +77,7 @@ class ResidentSteps {
   }
 
   double again_ns() const { return again_ns_; }
+  double again_cold_ns() const { return again_cold_ns_; }
   uint64_t messages() const { return messages_; }  // While steps ran again, counted by the daemon.
   uint64_t steps() const { return steps_; }
 
@@ -196,6 +198,7 @@ class ResidentSteps {
       return absl::InternalError("a view did not list every page");
     }
     again_ns_ = ours.Median();
+    again_cold_ns_ = cold.Median();
     Report("again", ours, limit);
     Report("again, cold", cold, limit_cold);
     messages_ = static_cast<uint64_t>(Messages(after) - Messages(before));
@@ -250,10 +253,26 @@ class ResidentSteps {
   const SequenceSetOptions options_;
   uint64_t pages_seen_ = 0;
   double again_ns_ = 0;
+  double again_cold_ns_ = 0;
   uint64_t messages_ = 0;
   uint64_t steps_ = 0;
   absl::Status failed_;
 };
+
+// With nothing in any cache, a step takes as long as it waits for memory: how many reads, one after
+// another, that is.
+void ReportColdReads(const Bench& bench, double step_ns) {
+  const Samples read = MeasureCacheMiss(bench.options.quick ? kFew : kSamples);
+  bench.figures.push_back(Figure{.part = "cold",
+                                 .name = "a read that waits for the one before, in no cache",
+                                 .unit = "ns",
+                                 .ours = read.Median(),
+                                 .samples = read.count()});
+  bench.figures.push_back(Figure{.part = "cold",
+                                 .name = "a step on one page again, in such reads",
+                                 .unit = "reads",
+                                 .ours = step_ns / read.Median()});
+}
 
 constexpr uint32_t kPagesFew = 16;
 constexpr uint32_t kPagesMany = 4096;
@@ -275,6 +294,9 @@ absl::Status MeasureResidentSteps(const Bench& bench) {
         KVP_RETURN_IF_ERROR(steps.Measure());
         messages += steps.messages();
         steps_run += steps.steps();
+        if (sequences * pages == 1 && ids == PageIds::kRuns) {
+          ReportColdReads(bench, steps.again_cold_ns());
+        }
         if (pages == kPagesFew) few_ns = steps.again_ns();
         if (pages <= kPagesFew) continue;
         const auto more_pages = static_cast<double>(uint64_t{sequences} * (pages - kPagesFew));
