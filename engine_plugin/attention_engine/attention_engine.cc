@@ -94,7 +94,7 @@ absl::StatusOr<Batch> AttentionEngine::MakeBatch(absl::Span<const PassEntry> ent
   return batch;
 }
 
-Mode AttentionEngine::Choose(const Batch& batch) const {
+PassSize AttentionEngine::SizeOf(const Batch& batch) const {
   uint64_t blocks = 0;
   for (int32_t i = 0; i < batch.size(); ++i) {
     const auto entry = static_cast<size_t>(i);
@@ -103,8 +103,9 @@ Mode AttentionEngine::Choose(const Batch& batch) const {
     blocks += CeilDiv(tokens, options_.geometry.page_tokens);
   }
   const kvp_pool_info& info = tools_.pool.info();
-  const uint64_t pages = blocks * info.num_groups;
-  return pages <= info.frames_hbm / kChunksInPool * 3 ? Mode::kResident : Mode::kStreamed;
+  return {.bytes = blocks * info.num_groups * info.frame_bytes_hbm,
+          .hbm_bytes = info.frames_hbm / kChunksInPool * 3 * info.frame_bytes_hbm,
+          .host_readable = info.frames_host > 0};
 }
 
 uint32_t AttentionEngine::ChunkBlocks(Mode mode) const {
@@ -119,15 +120,21 @@ absl::Status AttentionEngine::BeginPass(Mode mode, absl::Span<const PassEntry> e
                                         const Drafts& drafts) {
   KVP_CHECK(pass_ == nullptr);
   KVP_ASSIGN_OR_RETURN(Batch batch, MakeBatch(entries, drafts));
-  mode_ = mode == Mode::kAuto ? Choose(batch) : mode;
+  choice_ = {mode, "asked for"};
+  if (mode == Mode::kAuto) {
+    if (rates_.attend == 0) {
+      rates_ = MeasureRates(tools_.pool, tools_.workers, tools_.query_heads);
+    }
+    choice_ = ChooseMode(rates_, SizeOf(batch));
+  }
   next_layer_ = 0;
-  if (mode_ == Mode::kResident) {
+  if (choice_.mode == Mode::kResident) {
     KVP_ASSIGN_OR_RETURN(pass_, ResidentPass::Begin(tools_, std::move(batch)));
     return absl::OkStatus();
   }
   const ChunkedOptions options = {
-      .residency = static_cast<uint32_t>(mode_ == Mode::kSplit ? KVP_SPLIT : KVP_STREAMED),
-      .chunk_blocks = ChunkBlocks(mode_)};
+      .residency = static_cast<uint32_t>(choice_.mode == Mode::kSplit ? KVP_SPLIT : KVP_STREAMED),
+      .chunk_blocks = ChunkBlocks(choice_.mode)};
   pass_ = std::make_unique<ChunkedPass>(tools_, std::move(batch), options);
   return absl::OkStatus();
 }

@@ -12,7 +12,7 @@
 //   STREAMED   windows of pages pass through HBM, layer by layer: no limit but that of all tiers
 //              together
 //   SPLIT      windows of pages are attended where they are, in HBM or in host memory
-//   AUTO       RESIDENT where it fits, else STREAMED
+//   AUTO       RESIDENT where it fits, else what the cost model says (cost_model.h)
 //
 // Results are the same in all modes, but for rounding (docs/KERNELS.md).
 //
@@ -25,16 +25,16 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "engine_plugin/attention_engine/cost_model.h"
 #include "engine_plugin/attention_engine/pass.h"
 
 namespace kvpager::attention {
-
-enum class Mode { kResident, kStreamed, kSplit, kAuto };
 
 struct AttentionEngineOptions {
   kvp_client* client = nullptr;
@@ -62,18 +62,20 @@ class AttentionEngine {
   // REQUIRES: a pass is open; to keep it, that all layers were attended.
   absl::Status EndPass(KeepOrDiscard keep_or_discard);
 
-  // Of the pass that is open: what AUTO has chosen.
-  Mode mode() const { return mode_; }
+  // Of the pass that is open, or was last: what AUTO has chosen, and why.
+  Mode mode() const { return choice_.mode; }
+  const std::string& why() const { return choice_.why; }
 
  private:
   AttentionEngine(const AttentionEngineOptions& options, PoolView pool);
+  PassSize SizeOf(const Batch& batch) const;
   absl::StatusOr<Batch> MakeBatch(absl::Span<const PassEntry> entries, const Drafts& drafts) const;
-  Mode Choose(const Batch& batch) const;
   uint32_t ChunkBlocks(Mode mode) const;
 
   const AttentionEngineOptions options_;
   Tools tools_;
-  Mode mode_ = Mode::kAuto;
+  Rates rates_;  // Measured when AUTO is first used.
+  Choice choice_;
   uint32_t next_layer_ = 0;
   std::unique_ptr<Pass> pass_;
 };

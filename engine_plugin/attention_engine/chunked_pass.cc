@@ -8,6 +8,11 @@
 #include "memmgr/base/status_macros.h"
 
 namespace kvpager::attention {
+namespace {
+
+constexpr int kTriesMax = 8;  // Per layer.
+
+}  // namespace
 
 ChunkedPass::ChunkedPass(const Tools& tools, Batch batch, const ChunkedOptions& options)
     : tools_(tools), batch_(std::move(batch)), options_(options), new_rows_(tools.pool, batch_) {
@@ -37,18 +42,35 @@ absl::StatusOr<ScopedStep> ChunkedPass::BeginChunk(const Chunk& chunk, uint32_t 
   return ScopedStep::Begin(tools_.pool, residency, entries);
 }
 
-void ChunkedPass::AttendPages(const kernels::PagedKv& kv, const kernels::AttentionQuery& query,
-                              int32_t first_entry) {
-  kernels::SplitAttention attention(kv, query,
-                                    kernels::PlanWork(kv, query, tools_.workers.count()));
-  tools_.workers.Run([&](int32_t worker) { attention.Attend(kv, query, worker); });
-  for (int32_t entry = 0; entry < kv.batch_size; ++entry) {
-    states_[static_cast<size_t>(first_entry + entry)].Merge(attention.MergeEntry(entry));
+ChunkedPass::Part ChunkedPass::AttendPages(const kernels::PagedKv& kv,
+                                           const kernels::AttentionQuery& query,
+                                           int32_t first_entry) const {
+  Part part{
+      first_entry, kv.batch_size,
+      kernels::SplitAttention(kv, query, kernels::PlanWork(kv, query, tools_.workers.count()))};
+  tools_.workers.Run([&](int32_t worker) { part.attention.Attend(kv, query, worker); });
+  return part;
+}
+
+void ChunkedPass::Merge(Part part) {
+  for (int32_t entry = 0; entry < part.entries; ++entry) {
+    states_[static_cast<size_t>(part.first_entry + entry)].Merge(part.attention.MergeEntry(entry));
   }
 }
 
-absl::Status ChunkedPass::AttendChunk(const Chunk& chunk, const ScopedStep& step, uint32_t layer,
+// Only what a step has kept is merged.
+absl::Status ChunkedPass::AttendChunk(const Chunk& chunk, ScopedStep step, uint32_t layer,
                                       const LayerInput& input) {
+  KVP_RETURN_IF_ERROR(step.Wait(tools_.timeout_us));
+  KVP_ASSIGN_OR_RETURN(std::vector<Part> parts, AttendReady(chunk, step, layer, input));
+  KVP_RETURN_IF_ERROR(step.Keep());
+  for (Part& part : parts) Merge(std::move(part));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<ChunkedPass::Part>> ChunkedPass::AttendReady(
+    const Chunk& chunk, const ScopedStep& step, uint32_t layer, const LayerInput& input) const {
+  std::vector<Part> parts;
   const int32_t first_entry = chunk.pieces.front().entry;
   kernels::AttentionQuery query = QueryOf(tools_, batch_, layer, input);
   query.query_indptr += first_entry;
@@ -58,16 +80,16 @@ absl::Status ChunkedPass::AttendChunk(const Chunk& chunk, const ScopedStep& step
     KVP_ASSIGN_OR_RETURN(const kvp_view view,
                          tools_.pool.ViewOf(step.get(), tools_.pool.group_of(layer), tier));
     if (view.indptr[view.batch_size] == 0) continue;
-    AttendPages(tools_.pool.Pages(view, layer, tier), query, first_entry);
+    parts.push_back(AttendPages(tools_.pool.Pages(view, layer, tier), query, first_entry));
   }
-  return absl::OkStatus();
+  return parts;
 }
 
 // Their positions count from the first of them, which windows and drafts do not mind; of the sinks,
 // what is left behind the tokens before them.
 void ChunkedPass::AttendNewRows(uint32_t layer, const LayerInput& input) {
   if (tools_.windows.of(layer).sinks == 0) {
-    AttendPages(new_rows_.Pages(layer), QueryOf(tools_, batch_, layer, input), 0);
+    Merge(AttendPages(new_rows_.Pages(layer), QueryOf(tools_, batch_, layer, input), 0));
     return;
   }
   for (int32_t entry = 0; entry < batch_.size(); ++entry) {
@@ -75,7 +97,7 @@ void ChunkedPass::AttendNewRows(uint32_t layer, const LayerInput& input) {
     query.query_indptr += entry;
     const int64_t before = batch_.before_tokens[static_cast<size_t>(entry)];
     query.mask.sink_tokens = std::max<int64_t>(0, query.mask.sink_tokens - before);
-    AttendPages(new_rows_.PagesOf(layer, entry), query, entry);
+    Merge(AttendPages(new_rows_.PagesOf(layer, entry), query, entry));
   }
 }
 
@@ -121,12 +143,21 @@ absl::Status ChunkedPass::Attend(uint32_t layer, const LayerInput& input,
   // What needs no page of the pool, while the first chunk is on its way.
   KeepRows(layer, input);
   AttendNewRows(layer, input);
-  for (const Chunk& chunk : ChunksFor(layer)) {
-    const ScopedStep& step = steps_.front().step;
-    KVP_RETURN_IF_ERROR(step.Wait(tools_.timeout_us));
-    KVP_RETURN_IF_ERROR(AttendChunk(chunk, step, layer, input));
-    KVP_RETURN_IF_ERROR(steps_.front().step.Keep());
+  const std::vector<Chunk>& chunks = ChunksFor(layer);
+  int tries_left = kTriesMax;
+  for (size_t next = 0; next < chunks.size();) {
+    ScopedStep step = std::move(steps_.front().step);
     steps_.pop_front();
+    const absl::Status attended = AttendChunk(chunks[next], std::move(step), layer, input);
+    if (attended.ok()) {
+      ++next;
+    } else if (absl::IsAborted(attended) && tries_left-- > 0) {
+      // SPLIT: a page went while it was read. Again from this chunk on; steps end in order.
+      steps_.clear();
+      ahead_ = {layer, next};
+    } else {
+      return attended;
+    }
     KVP_RETURN_IF_ERROR(BeginAhead());
   }
   for (int32_t entry = 0; entry < batch_.size(); ++entry) {

@@ -21,6 +21,7 @@
 #include "engine_plugin/attention_engine/pass.h"
 #include "engine_plugin/attention_engine/scoped_step.h"
 #include "kernels/attention_states.h"
+#include "kernels/cpu/split_attention.h"
 
 namespace kvpager::attention {
 
@@ -43,6 +44,12 @@ class ChunkedPass : public Pass {
     uint32_t layer;
     ScopedStep step;
   };
+  // Attention of some entries to some of their pages.
+  struct Part {
+    int32_t first_entry;
+    int32_t entries;
+    kernels::SplitAttention attention;
+  };
   struct Ahead {
     uint32_t layer = 0;
     size_t chunk = 0;
@@ -54,13 +61,16 @@ class ChunkedPass : public Pass {
   absl::StatusOr<ScopedStep> BeginChunk(const Chunk& chunk, uint32_t group) const;
   absl::Status BeginAhead();
   void SkipLayer(uint32_t layer);
-  absl::Status AttendChunk(const Chunk& chunk, const ScopedStep& step, uint32_t layer,
+  absl::Status AttendChunk(const Chunk& chunk, ScopedStep step, uint32_t layer,
                            const LayerInput& input);
+  absl::StatusOr<std::vector<Part>> AttendReady(const Chunk& chunk, const ScopedStep& step,
+                                                uint32_t layer, const LayerInput& input) const;
   void KeepRows(uint32_t layer, const LayerInput& input);
   void AttendNewRows(uint32_t layer, const LayerInput& input);
-  // Adds attention over `kv`, whose entry i is the batch's entry first_entry + i.
-  void AttendPages(const kernels::PagedKv& kv, const kernels::AttentionQuery& query,
-                   int32_t first_entry);
+  // Over `kv`, whose entry i is the batch's entry first_entry + i.
+  Part AttendPages(const kernels::PagedKv& kv, const kernels::AttentionQuery& query,
+                   int32_t first_entry) const;
+  void Merge(Part part);
   // Writes what the pass has kept aside into pages, a window's worth at a time: all of it, or after
   // an error nothing.
   absl::Status AppendAll();

@@ -34,6 +34,7 @@ const std::vector<TestedElsewhere> kElsewhere = {
     {"memmgr/core/planner.cc", "tests/memmgr/transcript_test.cc"},
     {"memmgr/core/prefix_index.cc", "tests/memmgr/core/tables_test.cc"},
     {"memmgr/core/quota_stuck.cc", "tests/memmgr/core/quota_test.cc"},
+    {"memmgr/core/read_ahead.cc", "tests/memmgr/transcript_test.cc"},
     {"memmgr/core/room.cc", "tests/memmgr/core/quota_test.cc"},
     {"memmgr/core/sequence_table.cc", "tests/memmgr/core/tables_test.cc"},
     {"memmgr/core/sequences.cc", "tests/memmgr/transcript_test.cc"},

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "tools/kvpager-decode/decode_run.h"
 #include "tools/kvpager-decode/options.h"
+#include "tools/kvpager-decode/summary.h"
 
 namespace kvpager::decode {
 
@@ -28,22 +29,6 @@ struct Report {
   bool right() const;
 };
 
-// Of one mode.
-struct ModeSummary {
-  double p50 = 0;
-  double p99 = 0;
-  double max = 0;        // After the first kTokensSettling tokens.
-  double plain_p50 = 0;  // Of the slowest link, for the same bytes.
-  double plain_p99 = 0;
-  double link_ratio = 0;  // plain_p50 / p50: what of the slowest link's bandwidth is reached.
-  std::string link;       // Which one that is; empty: none was used, or there was no comparison.
-  double nvme_bytes = 0;  // Per token.
-  double copied_bytes = 0;
-};
-
-inline constexpr size_t kTokensSettling = 3;
-
-ModeSummary Summarize(const ModeFigures& figures);
 std::string Table(const Options& options, const Report& report);
 absl::Status WriteJson(const Options& options, const Report& report);
 
