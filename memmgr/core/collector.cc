@@ -407,6 +407,7 @@ bool TryFarther(CoreState& s, uint32_t slot) {
   if (RevokeCredits(s, s.limits.credits_max)) return true;
   if (!s.guards.empty()) {
     LiftGuards(s);
+    s.progress = true;  // Looked at again, with nothing in flight.
     return true;
   }
   Step& step = s.steps.step(slot);
