@@ -2,11 +2,11 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <limits>
 #include <vector>
 
 #include "kernels/cuda/merge_cta.cuh"
+#include "tests/kernels/cuda_plan_shape.h"
 
 namespace kvpager::kernels {
 namespace {
@@ -35,22 +35,6 @@ std::string EmulateMerge(const AttendParams& params, const AttendPlan& plan) {
 }
 
 }  // namespace
-
-AttendPlanShape PlanShapeOf(const PagedKv& kv, const AttentionQuery& query, int32_t workers) {
-  AttendPlanShape shape;
-  shape.dtype = kv.dtype;
-  shape.kv_heads = kv.kv_heads;
-  shape.query_heads = query.query_heads;
-  shape.head_dim_k = kv.head_dim_k;
-  shape.head_dim_v = kv.head_dim_v;
-  shape.batch_max = kv.batch_size;
-  shape.query_tokens_max = std::max(1, FirstQuery(query, kv.batch_size));
-  for (int32_t entry = 0; entry < kv.batch_size; ++entry) {
-    shape.entry_query_tokens_max = std::max(shape.entry_query_tokens_max, QueryCount(query, entry));
-  }
-  shape.workers = workers;
-  return shape;
-}
 
 void ExpectEmulatedMatches(const PagedFixture& fixture, const AttentionQuery& query,
                            const EmulatedRun& run, const std::string& what) {

@@ -24,9 +24,6 @@ struct EmulatedRun {
   uint64_t seed = 1;
 };
 
-// The plan's shape for exactly this batch.
-AttendPlanShape PlanShapeOf(const PagedKv& kv, const AttentionQuery& query, int32_t workers);
-
 // Runs it and compares with the reference.
 void ExpectEmulatedMatches(const PagedFixture& fixture, const AttentionQuery& query,
                            const EmulatedRun& run, const std::string& what);

@@ -12,7 +12,7 @@
 #include "kernels/cuda/attend_plan.h"
 #include "kernels/mask.h"
 #include "tests/kernels/cuda_cases.h"
-#include "tests/kernels/cuda_emulated_attend.h"
+#include "tests/kernels/cuda_plan_shape.h"
 #include "tests/kernels/paged_fixture.h"
 
 namespace kvpager::kernels {

@@ -76,6 +76,7 @@ class PagedFixture {
   void UsePositions(const int32_t* positions) { kv_.positions = positions; }
   float Draw() { return std::uniform_real_distribution<float>(-2.0f, 2.0f)(random_); }
   std::vector<uint8_t>& bytes() { return bytes_; }
+  const std::vector<uint8_t>& bytes() const { return bytes_; }
 
  private:
   void LayOut(const std::vector<int64_t>& lengths) {
