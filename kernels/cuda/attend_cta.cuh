@@ -100,8 +100,8 @@ class AttendCta {
     rows.Store(thread_, sums() + warp_ * kRows * Shape::kHeadDimV, states() + warp_ * kRows * 2);
     thread_.Sync();
     Write(piece);
+    // The next piece's first Sync stands between this and the copies that it asks for.
     thread_.FenceBeforeBulkCopies();
-    thread_.Sync();
   }
 
   KVPAGER_DEVICE void LoadRows(const AttendPiece& piece, AttendRows<Shape, Thread>& rows) const {

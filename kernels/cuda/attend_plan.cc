@@ -199,10 +199,6 @@ CudaStatus AttendPlan::CheckBatch(const PagedKv& kv, const AttentionQuery& query
   if (kv.batch_size > shape_.batch_max) return {"raise batch_max of the plan, or cut the batch"};
   int64_t query_tokens = 0;
   for (int32_t entry = 0; entry < kv.batch_size; ++entry) {
-    if (QueryCount(query, entry) > shape_.entry_query_tokens_max &&
-        launch_.row_warps < launch_.numbers.warps) {
-      return {"raise entry_query_tokens_max of the plan, or cut the entry's query tokens"};
-    }
     query_tokens += QueryCount(query, entry);
   }
   if (query_tokens > shape_.query_tokens_max) {

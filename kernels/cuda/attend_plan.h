@@ -44,9 +44,11 @@ struct AttendPlanShape {
   int32_t head_dim_k = 0;
   int32_t head_dim_v = 0;
   int32_t batch_max = 0;
-  int32_t query_tokens_max = 0;        // Of a batch.
-  int32_t entry_query_tokens_max = 1;  // Of the entry that has the most: 1 for a decode.
-  int32_t workers = 0;                 // Blocks per KV head: CudaAttendWorkers.
+  int32_t query_tokens_max = 0;  // Of a batch.
+  // Of the entry that has the most, 1 for a decode. With more the result is right as well, but K
+  // and V are read several times.
+  int32_t entry_query_tokens_max = 1;
+  int32_t workers = 0;  // Blocks per KV head: CudaAttendWorkers.
 };
 
 // What a shape means for the launch.

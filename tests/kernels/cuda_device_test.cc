@@ -130,34 +130,37 @@ TEST(OnDevice, ACapturedDecodeServesEveryStep) {
   const DeviceArray<uint8_t> bytes(plan.size_bytes());
   const DeviceArray<uint8_t> workspace(plan.workspace_bytes());
   DeviceResult result(fixture);
+  void* staged = nullptr;  // What the captured copy reads, at every replay.
+  Must(cudaMallocHost(&staged, plan.size_bytes()));
   cudaStream_t stream;
   cudaGraph_t graph;
   cudaGraphExec_t replay;
   Must(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
   Must(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
-  Must(
-      cudaMemcpyAsync(bytes.get(), plan.data(), plan.size_bytes(), cudaMemcpyHostToDevice, stream));
+  Must(cudaMemcpyAsync(bytes.get(), staged, plan.size_bytes(), cudaMemcpyHostToDevice, stream));
   const CudaStatus status = CudaAttend(
       plan, {batch.kv(), batch.query(), result.out(), {bytes.get(), workspace.get()}}, stream);
   Must(cudaStreamEndCapture(stream, &graph));
   ASSERT_EQ(status.text, nullptr);
   Must(cudaGraphInstantiate(&replay, graph, 0));
-  // A step later the entries' last pages hold fewer tokens: the lengths on the device change too.
   std::vector<int32_t> last(fixture.kv().last_page_len, fixture.kv().last_page_len + 3);
   for (int step = 0; step < 3; ++step) {
     PagedKv kv = fixture.kv();
     kv.last_page_len = last.data();
     Must(cudaMemcpy(const_cast<int32_t*>(batch.kv().last_page_len), last.data(), 3 * 4,
                     cudaMemcpyHostToDevice));
+    Must(cudaDeviceSynchronize());  // The stream does not wait for the default one.
     ASSERT_EQ(plan.Update(kv, query).text, nullptr);
+    std::memcpy(staged, plan.data(), plan.size_bytes());
     Must(cudaGraphLaunch(replay, stream));
     ExpectClose(result.Read(), Expected(fixture, kv, query), ToleranceOf(kv.dtype),
                 "step " + std::to_string(step));
-    for (int32_t& tokens : last) tokens = std::max(1, tokens - 3);
+    for (int32_t& tokens : last) tokens = std::max(1, tokens - 3);  // The next step's lengths.
   }
   Must(cudaGraphExecDestroy(replay));
   Must(cudaGraphDestroy(graph));
   Must(cudaStreamDestroy(stream));
+  Must(cudaFreeHost(staged));
 }
 
 TEST(OnDevice, AnAppendWritesWhatTheCpuWrites) {

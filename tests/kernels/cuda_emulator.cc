@@ -71,6 +71,8 @@ class EmulatedBlock {
     int64_t exchanges = 0;
   };
 
+  // Returns whether a thread of it is not done.
+  bool RunWarp(size_t warp, const std::vector<size_t>& lanes);
   static void Enter() { running_->Main(); }
   void Main();
   void Start(size_t index);
@@ -154,24 +156,41 @@ void EmulatedBlock::Yield() {
 #endif
 }
 
+// Each warp goes on for as long as it can before the next one is looked at: what a warp that is
+// far ahead of the others does to them shows.
 std::string EmulatedBlock::Run(int32_t x, int32_t y, int32_t z, uint64_t seed) {
   x_ = x, y_ = y, z_ = z;
   running_ = this;
-  std::vector<size_t> order(fibers_.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::shuffle(order.begin(), order.end(), std::mt19937_64(seed));
+  std::mt19937_64 random(seed);
+  std::vector<size_t> warps(warps_.size());
+  std::iota(warps.begin(), warps.end(), size_t{0});
+  std::shuffle(warps.begin(), warps.end(), random);
+  std::vector<size_t> lanes(kWarpLanes);
+  std::iota(lanes.begin(), lanes.end(), size_t{0});
+  std::shuffle(lanes.begin(), lanes.end(), random);
   for (size_t i = 0; i < fibers_.size(); ++i) Start(i);
   for (bool left = true; left && failure_.empty();) {
     left = false;
     const int64_t before = progress_;
-    for (const size_t index : order) {
+    for (const size_t warp : warps) left = RunWarp(warp, lanes) || left;
+    if (left && progress_ == before) failure_ = "all threads wait, and nobody will come";
+  }
+  return failure_;
+}
+
+bool EmulatedBlock::RunWarp(size_t warp, const std::vector<size_t>& lanes) {
+  bool left = true;
+  for (int64_t before = -1; left && before != progress_ && failure_.empty();) {
+    before = progress_;
+    left = false;
+    for (const size_t lane : lanes) {
+      const size_t index = warp * kWarpLanes + lane;
       if (fibers_[index].done) continue;
       Resume(index);
       left = left || !fibers_[index].done;
     }
-    if (left && progress_ == before) failure_ = "all threads wait, and nobody will come";
   }
-  return failure_;
+  return left;
 }
 
 void EmulatedBlock::Meet(Meeting& meeting, int kind) {

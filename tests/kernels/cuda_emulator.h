@@ -1,7 +1,8 @@
 // tests/kernels/cuda_emulator.h
 //
-// Runs the body of a CUDA kernel on a CPU: one fiber per thread of a block, in an order of its own
-// per seed, switching wherever threads wait for each other. What it finds beside wrong results:
+// Runs the body of a CUDA kernel on a CPU: one fiber per thread of a block, switching wherever
+// threads wait for each other. One warp goes on for as long as it can, then the next, in an order
+// of its own per seed. What it finds beside wrong results:
 //
 //   a barrier, shuffle or vote that not all threads reach      the block comes to a standstill
 //   a tile that is read before it was waited for               kLate: copies land at the last

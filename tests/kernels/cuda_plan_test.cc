@@ -198,11 +198,6 @@ TEST(AttendPlan, SaysWhatToChange) {
   shape.dtype = Dtype::kF32;
   EXPECT_THAT(AttendPlan(shape).Update(fixture.kv(), fixture.query()).text,
               HasSubstr("plan of its own"));
-  const PagedFixture chunk(PagedShape(), {100}, {9}, 1);
-  shape = PlanShapeOf(chunk.kv(), chunk.query(), 2);
-  shape.entry_query_tokens_max = 1;
-  EXPECT_THAT(AttendPlan(shape).Update(chunk.kv(), chunk.query()).text,
-              HasSubstr("entry_query_tokens_max"));
 }
 
 TEST(AttendPlan, ARefusedBatchLeavesThePlanAsItWas) {
