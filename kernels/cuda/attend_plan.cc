@@ -199,6 +199,9 @@ CudaStatus AttendPlan::CheckBatch(const PagedKv& kv, const AttentionQuery& query
   if (kv.batch_size > shape_.batch_max) return {"raise batch_max of the plan, or cut the batch"};
   int64_t query_tokens = 0;
   for (int32_t entry = 0; entry < kv.batch_size; ++entry) {
+    if (TokenCount(kv, entry) > std::numeric_limits<int32_t>::max()) {
+      return {"attend sequences of 2^31 tokens and more in parts, and merge the results"};
+    }
     query_tokens += QueryCount(query, entry);
   }
   if (query_tokens > shape_.query_tokens_max) {

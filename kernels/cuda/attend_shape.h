@@ -8,7 +8,7 @@
 //   block    warps share out the query rows (row_warps) and the tokens of a tile (the others)
 //   stage    the K and V rows of a tile of tokens, as they lie in the pages
 //
-// A stage is of 8 to 20 KiB: with three or four of them, and two or three blocks on a
+// A stage is of 8 to 18 KB: with three or four of them, and two or three blocks on a
 // multiprocessor, more bytes are under way than its share of the memory's bandwidth times latency.
 
 #ifndef KVPAGER_KERNELS_CUDA_ATTEND_SHAPE_H_

@@ -106,9 +106,10 @@ class AttendTiles {
     if (thread_.index() >= TokensOf(tile)) return found;
     const PagedKv& kv = params_.kv;
     const TokenRange range = TileAt(piece_.seen, Shape::kTokens, piece_.tile_first + tile);
-    const int64_t token = range.first + thread_.index();
-    const int64_t page = token / kv.page_tokens;
-    found.place.row = static_cast<int32_t>(token - page * kv.page_tokens);
+    // A plan refuses entries of 2^31 tokens, so that a short division is enough.
+    const auto token = static_cast<uint32_t>(range.first + thread_.index());
+    const uint32_t page = token / static_cast<uint32_t>(kv.page_tokens);
+    found.place.row = static_cast<int32_t>(token - page * static_cast<uint32_t>(kv.page_tokens));
     found.place.frame = kv.indices[kv.indptr[piece_.entry] + page];
     found.position = PagePosition(kv, piece_.entry, page) + found.place.row;
     return found;

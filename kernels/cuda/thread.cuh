@@ -95,8 +95,8 @@ class DeviceThread {
         ".reg .pred done;\n"
         "again:\n"
         "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
-        "@done bra.uni ended;\n"
-        "bra.uni again;\n"
+        "@done bra ended;\n"
+        "bra again;\n"
         "ended:\n"
         "}\n" ::"r"(SharedAddress(barrier)),
         "r"(parity)

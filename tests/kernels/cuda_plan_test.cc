@@ -198,6 +198,9 @@ TEST(AttendPlan, SaysWhatToChange) {
   shape.dtype = Dtype::kF32;
   EXPECT_THAT(AttendPlan(shape).Update(fixture.kv(), fixture.query()).text,
               HasSubstr("plan of its own"));
+  PagedKv huge = fixture.kv();
+  huge.page_tokens = 1 << 30;  // 7 pages.
+  EXPECT_THAT(AttendPlan(good).Update(huge, fixture.query()).text, HasSubstr("in parts"));
 }
 
 TEST(AttendPlan, ARefusedBatchLeavesThePlanAsItWas) {
