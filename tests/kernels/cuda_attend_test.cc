@@ -77,7 +77,7 @@ TEST(CudaAttend, GeometriesAndMasksThatNobodyChoseEqualTheReference) {
                             : static_cast<uint64_t>(now) ^ static_cast<uint64_t>(getpid());
   std::printf("KVPAGER_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed));
   const CudaCase run = InTurns(Runs());
-  for (uint64_t i = 0; i < 12 && !HasFailure(); ++i) AnyOf(seed + i, run);
+  for (uint64_t i = 0; i < 40 && !HasFailure(); ++i) AnyOf(seed + i, run);
 }
 
 }  // namespace

@@ -1,7 +1,5 @@
 #include "tests/kernels/cuda_emulator.h"
 
-#include <ucontext.h>
-
 #include <algorithm>
 #include <cstring>
 #include <deque>
@@ -9,14 +7,10 @@
 #include <string>
 #include <utility>
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
-#endif
+#include "tests/kernels/fiber.h"
 
 namespace kvpager::kernels {
 namespace {
-
-constexpr size_t kStackBytes = 256 << 10;
 
 struct Copy {
   void* shared;
@@ -44,27 +38,29 @@ struct Barrier {
 
 }  // namespace
 
-// One block while it runs.
+// The threads of a block, for one block of the grid after the other.
 class EmulatedBlock {
  public:
   EmulatedBlock(const EmulatedGrid& grid, const EmulatedBody& body, uint8_t* shared)
-      : grid_(grid), body_(body), shared_(shared), fibers_(static_cast<size_t>(grid.threads)) {
+      : grid_(grid), body_(body), shared_(shared), lanes_(static_cast<size_t>(grid.threads)) {
     all_.members = grid.threads;
     warps_.resize(static_cast<size_t>(grid.threads) / kWarpLanes);
     for (Meeting& warp : warps_) warp.members = kWarpLanes;
-    exchange_.resize(fibers_.size() * 2);
-    for (Fiber& fiber : fibers_) fiber.stack = std::make_unique<uint8_t[]>(kStackBytes);
+    exchange_.resize(lanes_.size() * 2);
   }
 
+  ~EmulatedBlock();
+  EmulatedBlock(const EmulatedBlock&) = delete;
+  EmulatedBlock& operator=(const EmulatedBlock&) = delete;
+
+  // One block of the grid. REQUIRES: none has failed.
   std::string Run(int32_t x, int32_t y, int32_t z, uint64_t seed);
 
  private:
   friend class EmulatedThread;
 
-  struct Fiber {
-    ucontext_t context;
-    std::unique_ptr<uint8_t[]> stack;
-    void* fake_stack = nullptr;  // The address sanitizer's.
+  struct Lane {
+    Fiber fiber;
     bool done = false;
     std::deque<std::vector<Copy>> groups;  // Committed copies.
     std::vector<Copy> open;
@@ -75,7 +71,6 @@ class EmulatedBlock {
   bool RunWarp(size_t warp, const std::vector<size_t>& lanes);
   static void Enter() { running_->Main(); }
   void Main();
-  void Start(size_t index);
   void Resume(size_t index);
   void Yield();
   void Fail(const std::string& text) {
@@ -94,67 +89,47 @@ class EmulatedBlock {
   const EmulatedGrid& grid_;
   const EmulatedBody& body_;
   uint8_t* shared_;
-  std::vector<Fiber> fibers_;
+  std::vector<Lane> lanes_;
   Meeting all_;
   std::vector<Meeting> warps_;
   std::vector<float> exchange_;
   std::map<uint64_t*, Barrier> barriers_;
-  ucontext_t scheduler_;
-  void* scheduler_fake_stack_ = nullptr;
-  const void* scheduler_stack_ = nullptr;
-  size_t scheduler_stack_bytes_ = 0;
+  Fiber scheduler_;
   size_t current_ = 0;
   int64_t progress_ = 0;
   int32_t x_ = 0, y_ = 0, z_ = 0;
+  bool ending_ = false;
   std::string failure_;
 };
 
 EmulatedBlock* EmulatedBlock::running_ = nullptr;
 
+// Once around per block of the grid: stacks are dear under the address sanitizer.
 void EmulatedBlock::Main() {
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(nullptr, &scheduler_stack_, &scheduler_stack_bytes_);
-#endif
-  body_(EmulatedThread(this, static_cast<int32_t>(current_)), shared_);
-  fibers_[current_].done = true;
-  ++progress_;
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber(nullptr, scheduler_stack_, scheduler_stack_bytes_);
-#endif
+  const size_t own = current_;
+  Fiber::Arrive(scheduler_);
+  while (!ending_) {
+    body_(EmulatedThread(this, static_cast<int32_t>(own)), shared_);
+    lanes_[own].done = true;
+    ++progress_;
+    Fiber::Switch(lanes_[own].fiber, scheduler_);
+  }
+  Fiber::Switch(lanes_[own].fiber, scheduler_, Fiber::Leaves::kForGood);
 }
 
-void EmulatedBlock::Start(size_t index) {
-  Fiber& fiber = fibers_[index];
-  getcontext(&fiber.context);
-  fiber.context.uc_stack.ss_sp = fiber.stack.get();
-  fiber.context.uc_stack.ss_size = kStackBytes;
-  fiber.context.uc_link = &scheduler_;
-  makecontext(&fiber.context, &EmulatedBlock::Enter, 0);
+EmulatedBlock::~EmulatedBlock() {
+  ending_ = true;
+  for (size_t i = 0; i < lanes_.size(); ++i) {
+    if (lanes_[i].done) Resume(i);  // Others stand still in the middle of a failed block.
+  }
 }
 
 void EmulatedBlock::Resume(size_t index) {
   current_ = index;
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber(&scheduler_fake_stack_, fibers_[index].stack.get(), kStackBytes);
-#endif
-  swapcontext(&scheduler_, &fibers_[index].context);
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(scheduler_fake_stack_, nullptr, nullptr);
-#endif
+  Fiber::Switch(scheduler_, lanes_[index].fiber);
 }
 
-void EmulatedBlock::Yield() {
-  const size_t own = current_;
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber(&fibers_[own].fake_stack, scheduler_stack_,
-                                 scheduler_stack_bytes_);
-#endif
-  swapcontext(&fibers_[own].context, &scheduler_);
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(fibers_[own].fake_stack, &scheduler_stack_,
-                                  &scheduler_stack_bytes_);
-#endif
-}
+void EmulatedBlock::Yield() { Fiber::Switch(lanes_[current_].fiber, scheduler_); }
 
 // Each warp goes on for as long as it can before the next one is looked at: what a warp that is
 // far ahead of the others does to them shows.
@@ -168,7 +143,13 @@ std::string EmulatedBlock::Run(int32_t x, int32_t y, int32_t z, uint64_t seed) {
   std::vector<size_t> lanes(kWarpLanes);
   std::iota(lanes.begin(), lanes.end(), size_t{0});
   std::shuffle(lanes.begin(), lanes.end(), random);
-  for (size_t i = 0; i < fibers_.size(); ++i) Start(i);
+  barriers_.clear();
+  for (Lane& lane : lanes_) {
+    if (!lane.done) lane.fiber.Start(&EmulatedBlock::Enter);
+    lane.done = false;
+    lane.groups.clear();
+    lane.open.clear();
+  }
   for (bool left = true; left && failure_.empty();) {
     left = false;
     const int64_t before = progress_;
@@ -185,9 +166,9 @@ bool EmulatedBlock::RunWarp(size_t warp, const std::vector<size_t>& lanes) {
     left = false;
     for (const size_t lane : lanes) {
       const size_t index = warp * kWarpLanes + lane;
-      if (fibers_[index].done) continue;
+      if (lanes_[index].done) continue;
       Resume(index);
-      left = left || !fibers_[index].done;
+      left = left || !lanes_[index].done;
     }
   }
   return left;
@@ -207,7 +188,7 @@ void EmulatedBlock::Meet(Meeting& meeting, int kind) {
 }
 
 int64_t EmulatedBlock::Exchange(int32_t index, float value, int kind) {
-  const int64_t number = fibers_[static_cast<size_t>(index)].exchanges++;
+  const int64_t number = lanes_[static_cast<size_t>(index)].exchanges++;
   Slot(static_cast<size_t>(index), number) = value;
   Meet(warps_[static_cast<size_t>(index / kWarpLanes)], kind);
   return number;
@@ -255,14 +236,14 @@ void EmulatedThread::CopyAsync(void* shared, const void* global) const {
   const Copy copy = {shared, global, 16};
   block_->CheckCopy(copy);
   if (block_->grid_.copies == CopiesLand::kEarly) Land(copy);
-  block_->fibers_[static_cast<size_t>(index_)].open.push_back(copy);
+  block_->lanes_[static_cast<size_t>(index_)].open.push_back(copy);
 }
 void EmulatedThread::CopyCommit() const {
-  auto& fiber = block_->fibers_[static_cast<size_t>(index_)];
-  fiber.groups.push_back(std::exchange(fiber.open, {}));
+  auto& lane = block_->lanes_[static_cast<size_t>(index_)];
+  lane.groups.push_back(std::exchange(lane.open, {}));
 }
 void EmulatedThread::CopyWaitFor(size_t pending) const {
-  auto& groups = block_->fibers_[static_cast<size_t>(index_)].groups;
+  auto& groups = block_->lanes_[static_cast<size_t>(index_)].groups;
   for (; groups.size() > pending; groups.pop_front()) {
     if (block_->grid_.copies == CopiesLand::kEarly) continue;
     for (const Copy& copy : groups.front()) Land(copy);
@@ -309,12 +290,12 @@ std::string Emulate(const EmulatedGrid& grid, const EmulatedBody& body) {
   std::vector<float> memory(static_cast<size_t>(grid.shared_bytes) / sizeof(float) + 32);
   auto address = reinterpret_cast<uintptr_t>(memory.data());
   auto* const shared = reinterpret_cast<uint8_t*>((address + 127) / 128 * 128);
+  EmulatedBlock block(grid, body, shared);
   uint64_t seed = grid.seed;
   for (int32_t z = 0; z < grid.z; ++z) {
     for (int32_t y = 0; y < grid.y; ++y) {
       for (int32_t x = 0; x < grid.x; ++x) {
         std::memset(shared, 0xff, static_cast<size_t>(grid.shared_bytes));  // NaN.
-        EmulatedBlock block(grid, body, shared);
         std::string failure = block.Run(x, y, z, seed++);
         if (!failure.empty()) return failure;
       }
