@@ -22,15 +22,40 @@ endif()
 
 find_program(FLATC flatc REQUIRED)
 
-# CUDA is optional; nothing of this project needs it to build or to pass its tests.
+# CUDA is optional; nothing of this project needs it to build or to pass its tests. It is not in
+# Debian's main archive, so scripts/setup does not install it. Linked is the static runtime, which
+# looks for the driver when it is first used: one binary runs with and without a GPU.
 set(KVPAGER_HAVE_CUDA OFF)
-if(NOT KVPAGER_CUDA STREQUAL "OFF")
+if(KVPAGER_SANITIZE AND NOT KVPAGER_CUDA STREQUAL "OFF")
+  message(STATUS "No CUDA: sanitizers do not look into it")
+elseif(NOT KVPAGER_CUDA STREQUAL "OFF")
   include(CheckLanguage)
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
-    set(KVPAGER_HAVE_CUDA ON)
-  elseif(KVPAGER_CUDA STREQUAL "ON")
-    message(FATAL_ERROR "KVPAGER_CUDA=ON but no nvcc was found; install the CUDA toolkit, put nvcc "
+    # Machine code of A100, H100/H200 and B200, and PTX of the last for what comes after them.
+    if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+      set(CMAKE_CUDA_ARCHITECTURES 80-real 90-real 100)
+    endif()
+    enable_language(CUDA)
+    # CMake 3.25 does not know how to ask this compiler for C++20.
+    if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+      set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+    endif()
+    find_package(CUDAToolkit)
+    if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.8)
+      set(kvp_cuda_lacks "nvcc ${CMAKE_CUDA_COMPILER_VERSION} is older than 12.8, which knows sm_100")
+    elseif(NOT TARGET CUDA::cudart_static)
+      set(kvp_cuda_lacks "nvcc was found, but not libcudart_static.a of its toolkit")
+    else()
+      set(KVPAGER_HAVE_CUDA ON)
+    endif()
+  else()
+    set(kvp_cuda_lacks "no nvcc was found")
+  endif()
+  if(NOT KVPAGER_HAVE_CUDA AND KVPAGER_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "KVPAGER_CUDA=ON but ${kvp_cuda_lacks}; install the CUDA toolkit, put nvcc "
                         "on PATH, or configure with -DKVPAGER_CUDA=OFF")
+  elseif(NOT KVPAGER_HAVE_CUDA)
+    message(STATUS "No CUDA: ${kvp_cuda_lacks}")
   endif()
 endif()

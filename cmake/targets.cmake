@@ -1,6 +1,7 @@
 # How targets are made here: one library per layer, so that an include that points up fails to link.
 #
 #   kvp_library(NAME hdrs... SRCS ... DEPS ...)   static library kvp_<NAME>, alias kvpager::<NAME>
+#   kvp_cuda_library(NAME HDRS ... SRCS ... DEPS ...)   the same of .cu files; only where there is CUDA
 #   kvp_executable(NAME SRCS ... DEPS ...)
 #   kvp_test(NAME SRCS ... DEPS ... [LABELS ...] [TIMEOUT s])   GoogleTest; 77 means skipped
 #
@@ -23,6 +24,7 @@ find_program(CCACHE ccache)
 if(CCACHE)
   set(CMAKE_C_COMPILER_LAUNCHER "${CCACHE}")
   set(CMAKE_CXX_COMPILER_LAUNCHER "${CCACHE}")
+  set(CMAKE_CUDA_COMPILER_LAUNCHER "${CCACHE}")
 endif()
 
 add_library(kvp_flags INTERFACE)
@@ -58,6 +60,18 @@ function(kvp_library NAME)
   kvp_apply_flags(kvp_${NAME} "${ARG_EXCEPTIONS}")
   target_include_directories(kvp_${NAME} PUBLIC "${CMAKE_SOURCE_DIR}")
   target_link_libraries(kvp_${NAME} PUBLIC ${ARG_DEPS})
+endfunction()
+
+# Kernels call functions that are constexpr, as host code does.
+function(kvp_cuda_library NAME)
+  cmake_parse_arguments(ARG "" "" "HDRS;SRCS;DEPS" ${ARGN})
+  add_library(kvp_${NAME} STATIC ${ARG_SRCS} ${ARG_HDRS})
+  add_library(kvpager::${NAME} ALIAS kvp_${NAME})
+  set_target_properties(kvp_${NAME} PROPERTIES CUDA_STANDARD 20 CUDA_EXTENSIONS OFF)
+  target_compile_options(kvp_${NAME} PRIVATE --expt-relaxed-constexpr
+    --Werror=all-warnings -Xcompiler=-Wall,-Wextra,-fno-exceptions)
+  target_include_directories(kvp_${NAME} PUBLIC "${CMAKE_SOURCE_DIR}")
+  target_link_libraries(kvp_${NAME} PUBLIC ${ARG_DEPS} PRIVATE CUDA::cudart_static)
 endfunction()
 
 function(kvp_executable NAME)

@@ -32,7 +32,7 @@ constexpr size_t ElementBytes(Dtype dtype) {
 
 // Half: 1 sign, 5 exponent (bias 15), 10 fraction. The product with 2^112 rebiases the exponent and
 // makes subnormals right as well.
-inline float F16ToFloat(uint16_t half) {
+constexpr float F16ToFloat(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;
   const uint32_t magnitude = static_cast<uint32_t>(half & 0x7fffu) << 13;
   uint32_t bits = std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) * 0x1p112f);
@@ -41,12 +41,12 @@ inline float F16ToFloat(uint16_t half) {
 }
 
 // The upper half of a float.
-inline float Bf16ToFloat(uint16_t half) {
+constexpr float Bf16ToFloat(uint16_t half) {
   return std::bit_cast<float>(static_cast<uint32_t>(half) << 16);
 }
 
 // E4M3: 1 sign, 4 exponent (bias 7), 3 fraction; no infinity, S.1111.111 is NaN.
-inline float F8E4m3ToFloat(uint8_t byte) {
+constexpr float F8E4m3ToFloat(uint8_t byte) {
   const uint32_t sign = static_cast<uint32_t>(byte & 0x80u) << 24;
   const uint32_t magnitude = static_cast<uint32_t>(byte & 0x7fu) << 20;
   uint32_t bits = std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) * 0x1p120f);
@@ -59,7 +59,7 @@ namespace internal {
 // Rounds the magnitude of a finite float to `fraction_bits` (to nearest, ties to even) in a format
 // whose smallest normal exponent is `exponent_min`; returns exponent and fraction, packed, as if
 // the exponent had no upper limit.
-inline uint32_t RoundMagnitude(float magnitude, int fraction_bits, int exponent_min) {
+constexpr uint32_t RoundMagnitude(float magnitude, int fraction_bits, int exponent_min) {
   const uint32_t bits = std::bit_cast<uint32_t>(magnitude);
   const int exponent = static_cast<int>(bits >> 23) - 127;
   const uint64_t fraction = (bits & 0x7fffffu) | (exponent == -127 ? 0u : 0x800000u);
@@ -81,7 +81,7 @@ inline uint32_t RoundMagnitude(float magnitude, int fraction_bits, int exponent_
 
 }  // namespace internal
 
-inline uint16_t FloatToF16(float value) {
+constexpr uint16_t FloatToF16(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   const auto sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);
   const uint32_t magnitude = bits & 0x7fffffffu;
@@ -91,13 +91,13 @@ inline uint16_t FloatToF16(float value) {
   return static_cast<uint16_t>(sign | (packed > 0x7c00u ? 0x7c00u : packed));
 }
 
-inline uint16_t FloatToBf16(float value) {
+constexpr uint16_t FloatToBf16(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
-inline uint8_t FloatToF8E4m3(float value) {
+constexpr uint8_t FloatToF8E4m3(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   const auto sign = static_cast<uint8_t>((bits >> 24) & 0x80u);
   const uint32_t magnitude = bits & 0x7fffffffu;

@@ -29,6 +29,7 @@ struct PagedShape {
   int32_t head_dim_k = 64;
   int32_t head_dim_v = 64;
   bool shares_rows = false;  // V is the start of K's rows (latent attention).
+  int32_t padding = 8;       // Elements between pages.
 };
 
 class PagedFixture {
@@ -71,8 +72,11 @@ class PagedFixture {
   void RoundQueries() {
     for (float& value : query_) value = Bf16ToFloat(FloatToBf16(value));
   }
+  // kv() has these positions from now on; they stay the caller's.
+  void UsePositions(const int32_t* positions) { kv_.positions = positions; }
   float Draw() { return std::uniform_real_distribution<float>(-2.0f, 2.0f)(random_); }
   std::vector<uint8_t>& bytes() { return bytes_; }
+  const std::vector<uint8_t>& bytes() const { return bytes_; }
 
  private:
   void LayOut(const std::vector<int64_t>& lengths) {
@@ -92,7 +96,7 @@ class PagedFixture {
     const int64_t k_page = int64_t{shape_.page_tokens} * shape_.kv_heads * shape_.head_dim_k;
     const int64_t v_page =
         shape_.shares_rows ? 0 : int64_t{shape_.page_tokens} * shape_.kv_heads * shape_.head_dim_v;
-    const int64_t stride = k_page + v_page + 8;
+    const int64_t stride = k_page + v_page + shape_.padding;
     bytes_.resize(indices_.size() * static_cast<size_t>(stride) * ElementBytes(shape_.dtype));
     kv_.k_data = bytes_.data();
     kv_.v_data = bytes_.data() + static_cast<size_t>(k_page) * ElementBytes(shape_.dtype);

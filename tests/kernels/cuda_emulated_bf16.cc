@@ -1,0 +1,10 @@
+#include "tests/kernels/cuda_emulated_type.h"
+
+namespace kvpager::kernels::internal {
+
+std::string EmulateBf16(const AttendParams& params, const AttendPlan& plan,
+                        const EmulatedRun& run) {
+  return EmulateType<Dtype::kBf16>(params, plan, run);
+}
+
+}  // namespace kvpager::kernels::internal

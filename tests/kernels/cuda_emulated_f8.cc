@@ -1,0 +1,9 @@
+#include "tests/kernels/cuda_emulated_type.h"
+
+namespace kvpager::kernels::internal {
+
+std::string EmulateF8(const AttendParams& params, const AttendPlan& plan, const EmulatedRun& run) {
+  return EmulateType<Dtype::kF8E4m3>(params, plan, run);
+}
+
+}  // namespace kvpager::kernels::internal
