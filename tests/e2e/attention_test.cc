@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine_plugin/attention_engine/attention_engine.h"
+#include "engine_plugin/attention_engine/kvpager_attention.h"
 #include "gtest/gtest.h"
 #include "kernels/dtype.h"
 #include "tests/e2e/testbed.h"
@@ -397,6 +398,68 @@ INSTANTIATE_TEST_SUITE_P(Modes, AttentionAnywhere,
                                   : param.param == Mode::kSplit  ? "split"
                                                                  : "resident";
                          });
+
+// By way of C: the same results, with the caller's threads, and misuse is told.
+TEST_P(AttentionAnywhere, TheCFaceDoesTheSame) {
+  StartFor(GetParam());
+  ASSERT_FALSE(HasFatalFailure());
+  kvp_attention_options options{};
+  options.struct_size = sizeof options;
+  options.query_heads = kQueryHeads;
+  options.client = client_;
+  options.geometry = &geometry_;
+  options.workers = 2;
+  options.run = [](void*, void (*work)(void*, int32_t), void* context) {
+    std::thread other(work, context, 1);
+    work(context, 0);
+    other.join();
+  };
+  kvp_attention* attention = nullptr;
+  ASSERT_EQ(kvp_attention_open(&options, &attention), KVP_OK) << kvp_attention_error(nullptr);
+  const kvp_seq seq = Open();
+  Oracle oracle;
+  const auto mode = static_cast<int32_t>(GetParam());
+  for (const uint32_t tokens : {150u, 1u, 3u}) {
+    const kvp_attention_entry entry{seq, tokens};
+    ASSERT_EQ(kvp_attention_begin(attention, mode, &entry, 1, nullptr), KVP_OK)
+        << kvp_attention_error(attention);
+    EXPECT_EQ(kvp_attention_begin(attention, mode, &entry, 1, nullptr), KVP_FAILED_PRECONDITION);
+    for (uint32_t layer = 0; layer < kLayers; ++layer) {
+      const std::vector<float> query = Rows(random_, size_t{tokens} * kQueryHeads * kDim);
+      const std::vector<float> k = Rows(random_, size_t{tokens} * kKvHeads * kDim);
+      const std::vector<float> v = Rows(random_, size_t{tokens} * kKvHeads * kDim);
+      std::vector<float> output(query.size(), std::nanf(""));
+      EXPECT_EQ(kvp_attention_layer(attention, layer + 1, query.data(), k.data(), v.data(),
+                                    output.data(), nullptr),
+                KVP_FAILED_PRECONDITION);
+      ASSERT_EQ(kvp_attention_layer(attention, layer, query.data(), k.data(), v.data(),
+                                    output.data(), nullptr),
+                KVP_OK)
+          << kvp_attention_error(attention);
+      oracle.Append(layer, k.data(), v.data(), tokens);
+      Compare(layer, oracle, query, output, tokens - 1,
+              Seen(layer, static_cast<int64_t>(oracle.TokensOf(layer))));
+    }
+    ASSERT_EQ(kvp_attention_end(attention, 1), KVP_OK) << kvp_attention_error(attention);
+    const char* why = nullptr;
+    EXPECT_EQ(kvp_attention_mode(attention, &why), mode);
+    EXPECT_STREQ(why, "asked for");
+  }
+  const kvp_attention_entry entry{seq, 1};
+  EXPECT_EQ(kvp_attention_begin(attention, 7, &entry, 1, nullptr), KVP_INVALID_ARGUMENT);
+  ASSERT_EQ(kvp_attention_begin(attention, mode, &entry, 1, nullptr), KVP_OK);
+  EXPECT_EQ(kvp_attention_end(attention, 1), KVP_FAILED_PRECONDITION);
+  EXPECT_NE(std::string(kvp_attention_error(attention)).find("0 of 4 layers"), std::string::npos);
+  uint64_t tokens = 0;
+  EXPECT_EQ(kvp_seq_length(client_, seq, &tokens), KVP_OK);
+  EXPECT_EQ(tokens, 154u);
+  kvp_attention_close(attention);
+
+  options.query_heads = kKvHeads + 1;
+  EXPECT_EQ(kvp_attention_open(&options, &attention), KVP_INVALID_ARGUMENT);
+  EXPECT_EQ(attention, nullptr);
+  EXPECT_NE(std::string(kvp_attention_error(nullptr)).find("3 query heads"), std::string::npos);
+}
 
 class ResidentAttention : public Attention {};
 INSTANTIATE_TEST_SUITE_P(Modes, ResidentAttention, ::testing::Values(Mode::kAuto));
