@@ -14,7 +14,7 @@
 namespace kvpager::attention {
 namespace {
 
-// Two chunks are under way at once; the rest is for what comes back and for others.
+// Two are there at once, attended and arriving; the rest is for what comes back and for others.
 constexpr uint32_t kChunksInPool = 4;
 
 absl::Status Check(const AttentionEngineOptions& options) {

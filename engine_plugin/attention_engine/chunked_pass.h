@@ -28,7 +28,9 @@ namespace kvpager::attention {
 struct ChunkedOptions {
   uint32_t residency = KVP_STREAMED;  // Or KVP_SPLIT.
   uint32_t chunk_blocks = 0;          // At most, of one chunk.
-  uint32_t chunks_ahead = 2;          // Steps open at once, the one that is attended included.
+  // Steps open at once: one is attended, the next collects its pages, and those behind it are read
+  // ahead from NVMe into host memory.
+  uint32_t chunks_ahead = 4;
 };
 
 class ChunkedPass : public Pass {
