@@ -22,9 +22,9 @@ class Builder {
     const auto pieces = static_cast<uint32_t>(CeilDiv(blocks.end - blocks.first, blocks_max_));
     for (uint32_t first = blocks.first, left = pieces; first < blocks.end; --left) {
       const auto count = static_cast<uint32_t>(CeilDiv(blocks.end - first, left));
-      // A sequence is in a step once.
-      const bool again = !chunks_.empty() && chunks_.back().pieces.back().entry == entry;
-      if (count > room_ || again) {
+      // A chunk's pieces are of entries side by side: of each one, once, and none left out between.
+      const bool next = !chunks_.empty() && chunks_.back().pieces.back().entry == entry - 1;
+      if (count > room_ || !next) {
         chunks_.emplace_back();
         room_ = blocks_max_;
       }

@@ -25,7 +25,8 @@ struct ChunkPiece {
   uint32_t num_blocks = 0;
 };
 
-// Pieces of entries that follow one another, at most blocks_max blocks in all.
+// Pieces of entries side by side, one of each (piece i is of entry pieces[0].entry + i), at most
+// blocks_max blocks in all.
 struct Chunk {
   std::vector<ChunkPiece> pieces;
 };

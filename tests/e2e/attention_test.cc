@@ -314,6 +314,18 @@ TEST_P(Attention, ABatchIsStreamedLikeOneLongSequence) {
   }
 }
 
+// A new sequence among old ones has no block to be read: the others' pages are still theirs.
+TEST_P(Attention, ASequenceThatBeginsLeavesItsNeighboursTheirPages) {
+  Start({.blocks_hbm = 64, .blocks_host = 64, .blocks_nvme = 64});
+  ASSERT_FALSE(HasFatalFailure());
+  const std::vector<kvp_seq> old_seqs = {Open(), Open()};
+  std::vector<Oracle> old_oracles(2);
+  Pass(GetParam(), old_seqs, old_oracles, 40);
+  ASSERT_FALSE(HasFatalFailure());
+  std::vector<Oracle> oracles = {old_oracles[0], Oracle(), old_oracles[1]};
+  Pass(GetParam(), {old_seqs[0], Open(), old_seqs[1]}, oracles, 3);
+}
+
 INSTANTIATE_TEST_SUITE_P(Modes, Attention, ::testing::Values(Mode::kStreamed, Mode::kSplit),
                          [](const auto& param) {
                            return param.param == Mode::kStreamed ? "streamed" : "split";

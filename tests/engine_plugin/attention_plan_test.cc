@@ -49,8 +49,14 @@ TEST(Chunks, AreOfEqualSizeAndHoldNoMoreThanTheyMay) {
 }
 
 TEST(Chunks, HoldSeveralShortSequences) {
-  EXPECT_THAT(Text(ChunksOf(BatchOf({11, 0, 5, 25}), {.page_tokens = 10, .blocks_max = 4})),
-              ElementsAre("0:0+2 2:0+1", "3:0+3"));
+  EXPECT_THAT(Text(ChunksOf(BatchOf({11, 5, 25}), {.page_tokens = 10, .blocks_max = 4})),
+              ElementsAre("0:0+2 1:0+1", "2:0+3"));
+}
+
+// Views, queries and states of a chunk are addressed from its first entry on.
+TEST(Chunks, EndWhereAnEntryHasNothingToBeRead) {
+  EXPECT_THAT(Text(ChunksOf(BatchOf({11, 0, 5, 7}), {.page_tokens = 10, .blocks_max = 8})),
+              ElementsAre("0:0+2", "2:0+1 3:0+1"));
 }
 
 TEST(Chunks, LeaveOutWhatNoNewTokenSees) {
