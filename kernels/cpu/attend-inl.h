@@ -9,8 +9,7 @@
 //       for each group of up to 8 query rows     that share the head: grouped heads, query tokens
 //         logits, softmax, values                logits-inl.h, softmax-inl.h, values-inl.h
 //
-// While a head's rows are worked on, those of the next head or block are fetched ahead: pages lie
-// in permuted frames, which hardware does not foresee.
+// Meanwhile the rows of the next block are fetched (fetch_ahead.h).
 
 #include <cstdint>
 #include <limits>
@@ -18,6 +17,7 @@
 
 #include "hwy/highway.h"
 #include "kernels/attention_state.h"
+#include "kernels/cpu/fetch_ahead.h"
 #include "kernels/cpu/logits-inl.h"
 #include "kernels/cpu/logits_bf16-inl.h"
 #include "kernels/cpu/rows-inl.h"
@@ -36,6 +36,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace kvpager::kernels::HWY_NAMESPACE {
 
+using internal::FetchAhead;
 using internal::kBlockTokens;
 using internal::TokenBlock;
 
@@ -104,6 +105,8 @@ HWY_INLINE void AttendRows(const Call& call, const HeadBlock& block, int32_t row
   const float factor = call.query.scale * Row::kFactor;
   const bool dots = std::is_same_v<Row, Bf16Row> && call.dots;
   if (!dots || !DotLogits<kRows>(queries, call.kv.head_dim_k, factor, block.keys, tokens, logits)) {
+    alignas(64) float aligned[kRows * kAlignedDimMax];
+    if constexpr (kRows > 1) AlignQueries<kRows>(call.kv.head_dim_k, queries, aligned);
     Logits<Row, kRows>(queries, call.kv.head_dim_k, factor, block.keys, tokens, logits);
   }
   HideUnseen<kRows>(call, block.tokens, row_first, logits);
@@ -125,29 +128,15 @@ HWY_INLINE void AttendSomeRows(const Call& call, const HeadBlock& block, int32_t
 template <typename Row>
 HWY_NOINLINE void AttendHead(const Call& call, HeadBlock& block) {
   const int32_t rows = QueryCount(call.query, call.entry) * call.ratio;
+  FetchAhead nothing;
   int32_t groups = (rows + kRowsMax - 1) / kRowsMax;
   for (int32_t row = 0; row < rows; --groups) {
     const int32_t count = (rows - row + groups - 1) / groups;
     AttendSomeRows<Row, kRowsMax>(call, block, row, count);
     row += count;
-    block.keys.next_base = nullptr;  // Once is enough.
-    block.values.next_base = nullptr;
+    block.keys.ahead = &nothing;  // Once is enough.
+    block.values.ahead = &nothing;
   }
-}
-
-// Where the rows of head `head` are, and those that will be needed next: the next head's or, behind
-// the last, those of the next block.
-inline HeadRows RowsOfHead(const void* data, int64_t head_bytes, int32_t head, int32_t heads,
-                           const int64_t* rows, const int64_t* next_rows) {
-  const auto* const base = static_cast<const uint8_t*>(data);
-  HeadRows result;
-  result.base = base + head * head_bytes;
-  result.rows = rows;
-  const bool last = head + 1 == heads;
-  if (last && next_rows == nullptr) return result;
-  result.next_base = last ? base : base + (head + 1) * head_bytes;
-  result.next_rows = last ? next_rows : rows;
-  return result;
 }
 
 template <typename Row>
@@ -163,14 +152,21 @@ void AttendRange(const PagedKv& kv, const AttentionQuery& query, int32_t entry, 
     const TokenBlock& now = blocks[which];
     TokenBlock& next = blocks[which ^ 1];
     reader.Read(next);
-    const bool last = next.count == 0;
+    FetchAhead keys_ahead;
+    FetchAhead values_ahead;
+    if (next.count > 0) {
+      keys_ahead = FetchAhead(kv, kv.k_data, kv.k, kv.head_dim_k, next.k_row, next.count);
+      if (!SharesRows(kv)) {
+        values_ahead = FetchAhead(kv, kv.v_data, kv.v, kv.head_dim_v, next.v_row, next.count);
+      }
+    }
+    const auto* keys = static_cast<const uint8_t*>(kv.k_data);
+    const auto* values = static_cast<const uint8_t*>(kv.v_data);
     for (int32_t head = 0; head < kv.kv_heads; ++head) {
-      HeadBlock block = {now, head,
-                         RowsOfHead(kv.k_data, kv.k.head * Row::kBytes, head, kv.kv_heads,
-                                    now.k_row, last ? nullptr : next.k_row),
-                         RowsOfHead(kv.v_data, kv.v.head * Row::kBytes, head, kv.kv_heads,
-                                    now.v_row, last ? nullptr : next.v_row)};
-      if (SharesRows(kv)) block.values.next_base = nullptr;
+      HeadBlock block = {
+          now, head, {keys, now.k_row, &keys_ahead}, {values, now.v_row, &values_ahead}};
+      keys += kv.k.head * Row::kBytes;
+      values += kv.v.head * Row::kBytes;
       AttendHead<Row>(call, block);
     }
   }

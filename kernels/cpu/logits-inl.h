@@ -80,6 +80,26 @@ HWY_INLINE Vector SumEach(const Vector* HWY_RESTRICT v) {
 
 #endif  // HWY_TARGET == HWY_SCALAR
 
+// Query rows of at most so many elements are copied to where no register of them lies across two
+// lines of cache: such loads take twice as long, and a tile of many rows loads little else.
+inline constexpr int32_t kAlignedDimMax = 1024;
+
+// Space for that; leaves in `queries` where the rows are now.
+template <int kRows>
+HWY_INLINE void AlignQueries(int32_t dim, const float** HWY_RESTRICT queries,
+                             float* HWY_RESTRICT space) {
+  if (dim > kAlignedDimMax) return;
+  const Floats d;
+  const int32_t stride = (dim + kLanes - 1) / kLanes * kLanes;
+  for (int r = 0; r < kRows; ++r) {
+    float* const to = space + r * stride;
+    int32_t at = 0;
+    for (; at + kLanes <= dim; at += kLanes) hn::Store(hn::LoadU(d, queries[r] + at), d, to + at);
+    for (; at < dim; ++at) to[at] = queries[r][at];
+    queries[r] = to;
+  }
+}
+
 // One register of the head dimension, of all pairs of a tile.
 template <typename Row, int kRows>
 HWY_INLINE void AddProducts(const float* const* HWY_RESTRICT queries,
@@ -117,15 +137,20 @@ HWY_INLINE void AddLastProducts(const float* const* HWY_RESTRICT queries,
   }
 }
 
-// The rows of a tile; asks for those of the next tile and of the block to come.
+// When to fetch ahead: with one row memory is all that counts, and many lines at once are fastest;
+// with a few, it takes as long as the sums, and lines come evenly between them; with many the sums
+// take longer, and a branch among them costs more than it brings. Bytes take so long to convert
+// that one row of them is like a few rows, and a few are like many.
+template <typename Row, int kRows>
+inline constexpr bool kFetchesEvenly = Row::kBytes == 1 ? kRows == 1 : kRows > 1 && kRows <= 4;
+
+// The rows of a tile; asks for those of the next tile.
 template <int kTokens>
 HWY_INLINE void FindTile(const HeadRows& keys, int32_t first, int64_t bytes,
                          const uint8_t** HWY_RESTRICT rows) {
 #pragma GCC unroll 16
   for (int t = 0; t < kTokens; ++t) rows[t] = keys.Row(first + t);
-  for (int t = 0; t < kTokens; ++t) keys.PrefetchNear(first + kTokens + t, bytes);
-  if (keys.next_base == nullptr) return;
-  for (int t = 0; t < kTokens; ++t) keys.Prefetch(first + t, 0, bytes);
+  for (int t = 0; t < kTokens; ++t) keys.PrefetchNear(first + kTokens + t, 0, bytes);
 }
 
 // logits := factor * query rows x K rows, tile by tile. [tiles, kLanes]
@@ -137,11 +162,15 @@ HWY_NOINLINE void Logits(const float* const* HWY_RESTRICT queries, int32_t dim, 
   for (int32_t first = 0; first < tokens; first += kTokens) {
     const uint8_t* rows[kTokens];
     FindTile<kTokens>(keys, first, dim * Row::kBytes, rows);
+    if constexpr (!kFetchesEvenly<Row, kRows>) keys.ahead->Fetch(kTokens * dim * Row::kBytes);
     Vector sums[kLanes];
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) sums[i] = hn::Zero(d);
     int32_t at = 0;
-    for (; at + kLanes <= dim; at += kLanes) AddProducts<Row, kRows>(queries, rows, at, sums);
+    for (; at + kLanes <= dim; at += kLanes) {
+      if constexpr (kFetchesEvenly<Row, kRows>) keys.ahead->Fetch(kTokens * kLanes * Row::kBytes);
+      AddProducts<Row, kRows>(queries, rows, at, sums);
+    }
     if (at < dim) AddLastProducts<Row, kRows>(queries, rows, at, dim - at, sums);
     hn::StoreU(hn::Mul(SumEach(sums), hn::Set(d, factor)), d, logits + first / kTokens * kLanes);
   }

@@ -84,10 +84,15 @@ KVPAGER_BF16_DOT HWY_NOINLINE bool DotLogits(const float* const* HWY_RESTRICT qu
   for (int32_t first = 0; first < tokens; first += kTokens) {
     const uint8_t* rows[kTokens];
     FindTile<kTokens>(keys, first, dim * Bf16Row::kBytes, rows);
+    if constexpr (!kFetchesEvenly<Bf16Row, kRows>)
+      keys.ahead->Fetch(kTokens * dim * Bf16Row::kBytes);
     Vector sums[kLanes];
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) sums[i] = hn::Zero(d);
     for (int32_t at = 0; at < dim; at += kDotElements) {
+      if constexpr (kFetchesEvenly<Bf16Row, kRows>) {
+        keys.ahead->Fetch(kTokens * kDotElements * Bf16Row::kBytes);
+      }
       AddDots<kRows>(narrow, dim, rows, at, sums);
     }
     hn::StoreU(hn::Mul(SumEach(sums), hn::Set(d, factor)), d, logits + first / kTokens * kLanes);

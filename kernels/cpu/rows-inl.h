@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "hwy/highway.h"
+#include "kernels/cpu/fetch_ahead.h"
 #include "kernels/cpu/token_block.h"
 
 #if defined(KVPAGER_KERNELS_CPU_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -117,23 +118,18 @@ HWY_INLINE Vector LoadFirstFloats(const float* at, int32_t count) {
   return LoadFirst<F32Row>(reinterpret_cast<const uint8_t*>(at), count);
 }
 
-// The rows of one K and V head of a block, and those that are worth fetching ahead meanwhile.
+// The rows of one K and V head of a block, and what is fetched meanwhile.
 struct HeadRows {
   const uint8_t* base = nullptr;
-  const int64_t* rows = nullptr;  // [kBlockTokens], bytes from base
-  const uint8_t* next_base = nullptr;
-  const int64_t* next_rows = nullptr;
+  const int64_t* rows = nullptr;          // [kBlockTokens + kTilePadding], bytes from base
+  internal::FetchAhead* ahead = nullptr;  // As much of the block to come as is read of this one.
 
   HWY_INLINE const uint8_t* Row(int32_t token) const { return base + rows[token]; }
   // Of the block at hand, into the first level.
-  HWY_INLINE void PrefetchNear(int32_t token, int64_t bytes) const {
-    for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(Row(token) + at, 0, 3);
-  }
-  // Into the second level: the first would lose rows of the block at hand, whose strides are large
-  // powers of two.
-  HWY_INLINE void Prefetch(int32_t token, int64_t first, int64_t end) const {
-    const uint8_t* const next = next_base + next_rows[token];
-    for (int64_t at = first; at < end; at += 64) __builtin_prefetch(next + at, 0, 2);
+  HWY_INLINE void PrefetchNear(int32_t token, int64_t from, int64_t bytes) const {
+    for (int64_t at = 0; at < bytes; at += internal::kLineBytes) {
+      __builtin_prefetch(Row(token) + from + at, 0, 3);
+    }
   }
 };
 

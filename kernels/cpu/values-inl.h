@@ -24,22 +24,30 @@ inline constexpr int kWidth = kRows == 1     ? 8
                               : kLanes >= 16 ? (kRows == 2 ? 8 : (kRows <= 4 ? 4 : 2))
                                              : (kRows == 2 ? 4 : 2);
 
+// Rows lie so far apart that hardware does not foresee the next one: it is asked for so many tokens
+// ahead. Where many rows are summed there is time enough.
+inline constexpr int32_t kNearTokens = 8;
+static_assert(kNearTokens <= internal::kTilePadding);
+
 // o := o * correction + weights x V rows, over kDims registers from element `at` on.
 template <typename Row, int kRows, int kDims>
 HWY_INLINE void AddSlice(const float* HWY_RESTRICT weights, const float* HWY_RESTRICT corrections,
                          const HeadRows& values, int32_t tokens, int32_t at,
                          AttentionState<float>* const* HWY_RESTRICT states) {
   constexpr int kTokens = kTileTokens<kRows>;
+  constexpr int64_t kBytes = kDims * kLanes * Row::kBytes;  // Of a row, in this slice.
   const Floats d;
   Vector sums[kRows * kDims];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows * kDims; ++i) sums[i] = hn::Zero(d);
   for (int32_t first = 0; first < tokens; first += kTokens) {
+    if constexpr (!kFetchesEvenly<Row, kRows>) values.ahead->Fetch(kTokens * kBytes);
     for (int t = 0; t < kTokens; ++t) {
       const uint8_t* const row = values.Row(first + t) + at * Row::kBytes;
-      if (values.next_base != nullptr) {
-        values.Prefetch(first + t, at * Row::kBytes, (at + kDims * kLanes) * Row::kBytes);
+      if constexpr (kRows <= 4) {
+        values.PrefetchNear(first + t + kNearTokens, at * Row::kBytes, kBytes);
       }
+      if constexpr (kFetchesEvenly<Row, kRows>) values.ahead->Fetch(kBytes);
       Vector v[kDims];
 #pragma GCC unroll 16
       for (int i = 0; i < kDims; ++i) v[i] = Row::Load(row + i * kLanes * Row::kBytes);
