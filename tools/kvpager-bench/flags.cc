@@ -31,6 +31,24 @@ std::optional<Options> ParseFlags(int argc, char** argv, int& exit_code) {
   decode->add_flag(
       "--quick", options.quick,
       "Few samples of short contexts: shows that results are right, the figures mean little");
+  CLI::App* nvme =
+      app.add_subcommand("nvme", "The NVMe tier's executor, beside a bare io_uring loop");
+  nvme->add_option("--dir", options.nvme_folder,
+                   "Folder on the device to measure; the file in it is removed again")
+      ->check(CLI::ExistingDirectory);
+  options.nvme_bytes = uint64_t{2} << 30;
+  nvme->add_option("--size", options.nvme_bytes, "Of that file")
+      ->transform(CLI::AsSizeValue(false))
+      ->capture_default_str();
+  options.pairs = 200;
+  nvme->add_option("--pairs", options.pairs, "Slices of a tenth of a second, ours and the limit's")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  nvme->add_option("--json", options.json, "Write the numbers to this file too");
+  nvme->add_option("--only", options.only,
+                   "Only parts whose name contains this: read, write, mixed");
+  nvme->add_flag("--quick", options.quick,
+                 "Few short slices: shows that it runs, the figures mean little");
   CLI::App* echo =
       app.add_subcommand("echo", "The other end of a bare ping-pong (used by control)");
   echo->group("");
@@ -42,6 +60,8 @@ std::optional<Options> ParseFlags(int argc, char** argv, int& exit_code) {
     return std::nullopt;
   }
   options.decode = decode->parsed();
+  options.nvme = nvme->parsed();
+  if (options.quick) options.pairs = 2;
   return options;
 }
 

@@ -21,8 +21,12 @@ struct Options {
   std::string json;      // Where the numbers go too; empty: nowhere.
   std::string only;      // Parts whose name contains this; empty: all.
   bool decode = false;   // Attention kernels, rather than the control path.
-  bool quick = false;    // Few samples: it runs, the figures mean little.
-  std::string echo;      // Be the other end of a bare ping-pong at this endpoint.
+  bool nvme = false;     // The NVMe executor, rather than the control path.
+  std::string nvme_folder = ".";
+  uint64_t nvme_bytes = 0;  // Of the file to measure with.
+  uint64_t pairs = 0;       // Of slices, ours and the limit's.
+  bool quick = false;       // Few samples: it runs, the figures mean little.
+  std::string echo;         // Be the other end of a bare ping-pong at this endpoint.
 };
 
 // Nullopt: nothing is to be done, and `exit_code` says how to end.

@@ -11,14 +11,20 @@
 #include "tools/kvpager-bench/decode.h"
 #include "tools/kvpager-bench/figure.h"
 #include "tools/kvpager-bench/flags.h"
+#include "tools/kvpager-bench/nvme.h"
 
 namespace kvpager::bench {
 namespace {
 
+absl::Status Measure(const Options& options, std::vector<Figure>& figures) {
+  if (options.decode) return MeasureDecode(options, figures);
+  if (options.nvme) return MeasureNvme(options, figures);
+  return MeasureControl(options, figures);
+}
+
 int Run(const Options& options) {
   std::vector<Figure> figures;
-  absl::Status status =
-      options.decode ? MeasureDecode(options, figures) : MeasureControl(options, figures);
+  absl::Status status = Measure(options, figures);
   std::stable_sort(figures.begin(), figures.end(),
                    [](const Figure& a, const Figure& b) { return a.part > b.part; });
   PrintTable(figures);

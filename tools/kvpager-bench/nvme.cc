@@ -1,0 +1,197 @@
+#include "tools/kvpager-bench/nvme.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "memmgr/base/geometry.h"
+#include "memmgr/base/status_macros.h"
+#include "memmgr/base/units.h"
+#include "tiers/host/host_arena.h"
+#include "tiers/nvme/frame_header.h"
+#include "tiers/nvme/nvme_executor.h"
+#include "tiers/nvme/page_file.h"
+#include "tools/kvpager-bench/executor_traffic.h"
+#include "tools/kvpager-bench/ring_traffic.h"
+
+namespace kvpager::bench {
+namespace {
+
+constexpr uint64_t kSliceNs = 100'000'000;
+constexpr uint64_t kSliceQuickNs = 5'000'000;
+constexpr uint32_t kDepth = 32;
+constexpr double kPromised = 0.95;
+constexpr double kPromisedSmall = 0.90;  // Below kSmallBytes.
+constexpr uint64_t kSmallBytes = 256 * kKiB;
+constexpr double kCalmFrom = 0.98;
+constexpr double kCalmTo = 1.02;
+
+// A page is so many layers of 64 KiB.
+Geometry GeometryOf(uint64_t page_bytes) {
+  const auto layers = static_cast<uint32_t>(page_bytes / (64 * kKiB));
+  return {.page_tokens = 16,
+          .num_layers = layers,
+          .layers_per_page = layers,
+          .num_kv_heads = 8,
+          .head_dim_k = 128,
+          .head_dim_v = 128};
+}
+
+// The file, the buffers and the executor of one size of page. The first half of the file is the
+// executor's, the other the bare loops'.
+class Scene {
+ public:
+  static absl::StatusOr<std::unique_ptr<Scene>> Make(const Options& options, uint64_t page_bytes,
+                                                     uint32_t depth) {
+    auto scene = std::make_unique<Scene>();
+    const Geometry geometry = GeometryOf(page_bytes);
+    KVP_RETURN_IF_ERROR(scene->MakeArena(geometry, 3 * depth));
+    const auto frames = static_cast<uint32_t>(options.nvme_bytes / scene->arena_->frame_bytes());
+    if (frames < 6 * depth) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--size is too small: pages of ", page_bytes, " bytes, ", depth,
+                       " at once, need ", 6 * depth * scene->arena_->frame_bytes(), " bytes"));
+    }
+    scene->half_ = frames / 2;
+    PageFile::Options file;
+    file.path = absl::StrCat(options.nvme_folder, "/kvpager-bench.", getpid());
+    file.geometry = geometry;
+    file.model_fingerprint = "kvpager-bench";
+    file.frames = 2 * scene->half_;
+    file.incarnation = 1;
+    KVP_ASSIGN_OR_RETURN(scene->file_, PageFile::Open(file));
+    // Nobody else needs the name; nothing is left behind, however this ends.
+    unlink(file.path.c_str());
+    KVP_ASSIGN_OR_RETURN(scene->executor_, NvmeExecutor::Create({.arena = scene->arena_.get(),
+                                                                 .file = scene->file_.get(),
+                                                                 .depth = depth}));
+    return scene;
+  }
+
+  HostArena* arena() { return arena_.get(); }
+  PageFile* file() { return file_.get(); }
+  NvmeExecutor* executor() { return executor_.get(); }
+  uint32_t half() const { return half_; }
+
+ private:
+  absl::Status MakeArena(const Geometry& geometry, uint32_t frames) {
+    KVP_ASSIGN_OR_RETURN(arena_, HostArena::Create({.geometry = geometry, .frames = frames}));
+    std::minstd_rand random(1);
+    for (uint32_t i = 0; i < frames; ++i) {
+      const absl::Span<std::byte> payload = arena_->payload(FrameIndex{i});
+      for (std::byte& byte : payload) byte = static_cast<std::byte>(random() >> 8);
+      SetHostPart(arena_->header(FrameIndex{i}), ExecutorTraffic::kPage, payload);
+    }
+    return absl::OkStatus();
+  }
+
+  std::unique_ptr<HostArena> arena_;
+  std::unique_ptr<PageFile> file_;
+  std::unique_ptr<NvmeExecutor> executor_;
+  uint32_t half_ = 0;
+};
+
+// Of all slices of one side.
+struct Side {
+  Samples rate;
+  uint64_t bytes = 0;
+  uint64_t cpu_ns = 0;
+
+  void Add(const NvmeSlice& slice) {
+    rate.Add(slice.rate());
+    bytes += slice.bytes;
+    cpu_ns += slice.cpu_ns;
+  }
+  double cpu_ms_per_gib() const {
+    return static_cast<double>(cpu_ns) / 1e6 / (static_cast<double>(bytes) / double{kGiB});
+  }
+};
+
+std::string SizeName(uint64_t bytes) {
+  return bytes < kMiB ? absl::StrCat(bytes / kKiB, " KiB") : absl::StrCat(bytes / kMiB, " MiB");
+}
+
+std::string Microseconds(const Samples& ns) {
+  return absl::StrFormat("%.0f/%.0f/%.0f", ns.Quantile(0.5) / 1e3, ns.Quantile(0.99) / 1e3,
+                         ns.Quantile(0.999) / 1e3);
+}
+
+Figure FigureOf(const std::string& part, const NvmeCase& one, Side (&sides)[3],
+                NvmeTraffic* const (&traffic)[3]) {
+  const double itself = sides[2].rate.Median() / sides[1].rate.Median();
+  const bool calm = itself >= kCalmFrom && itself <= kCalmTo;
+  Figure figure;
+  figure.part = part;
+  figure.name = absl::StrCat(SizeName(one.page_bytes), ", ", one.depth, " at once");
+  figure.unit = "GB/s";
+  figure.ours = sides[0].rate.Median();
+  figure.limit = sides[1].rate.Median();
+  figure.limit_name = absl::StrFormat(
+      "the bare loop (itself %.3f%s); p50/p99/p99.9 us %s against %s; CPU ms/GiB %.0f against %.0f",
+      itself, calm ? "" : ", too restless to judge", Microseconds(traffic[0]->latency_ns()),
+      Microseconds(traffic[1]->latency_ns()), sides[0].cpu_ms_per_gib(), sides[1].cpu_ms_per_gib());
+  figure.also = {{"bare_against_itself", itself},
+                 {"p99_us", traffic[0]->latency_ns().Quantile(0.99) / 1e3},
+                 {"limit_p99_us", traffic[1]->latency_ns().Quantile(0.99) / 1e3},
+                 {"cpu_ms_per_gib", sides[0].cpu_ms_per_gib()},
+                 {"limit_cpu_ms_per_gib", sides[1].cpu_ms_per_gib()}};
+  figure.better = Better::kLarger;
+  figure.samples = sides[0].rate.count();
+  if (calm) {
+    figure.allowed = figure.limit * (one.page_bytes < kSmallBytes ? kPromisedSmall : kPromised);
+  }
+  return figure;
+}
+
+absl::Status MeasureCase(const std::string& part, const NvmeCase& one, const Options& options,
+                         std::vector<Figure>& figures) {
+  KVP_ASSIGN_OR_RETURN(const std::unique_ptr<Scene> scene,
+                       Scene::Make(options, one.page_bytes, one.depth));
+  const uint32_t half = scene->half();
+  ExecutorTraffic ours(scene->executor(), half, one);
+  KVP_RETURN_IF_ERROR(ours.Prime(2 * half));
+  std::unique_ptr<RingTraffic> bare[2];
+  for (uint32_t i = 0; i < 2; ++i) {
+    KVP_ASSIGN_OR_RETURN(bare[i], RingTraffic::Create(scene->arena(), scene->file(),
+                                                      (i + 1) * one.depth, half, half, one));
+  }
+  NvmeTraffic* const traffic[3] = {&ours, bare[0].get(), bare[1].get()};
+  const uint64_t slice_ns = options.quick ? kSliceQuickNs : kSliceNs;
+  Side sides[3];
+  for (uint64_t pair = 0; pair < options.pairs; pair += 2) {
+    for (const int i : {0, 1, 2, 2, 1, 0}) {
+      KVP_ASSIGN_OR_RETURN(const NvmeSlice slice, traffic[i]->Run(slice_ns));
+      sides[i].Add(slice);
+    }
+  }
+  figures.push_back(FigureOf(part, one, sides, traffic));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status MeasureNvme(const Options& options, std::vector<Figure>& figures) {
+  const std::pair<const char*, uint32_t> parts[] = {{"read", 100}, {"write", 0}, {"mixed", 70}};
+  for (const auto& [part, read_percent] : parts) {
+    if (std::string(part).find(options.only) == std::string::npos) continue;
+    std::vector<NvmeCase> cases;
+    for (const uint64_t page_bytes : {64 * kKiB, 256 * kKiB, kMiB, 4 * kMiB}) {
+      cases.push_back({read_percent, page_bytes, kDepth});
+    }
+    for (const uint32_t depth : {1, 4, 64}) cases.push_back({read_percent, 256 * kKiB, depth});
+    if (options.quick) cases.resize(1);
+    for (const NvmeCase& one : cases) {
+      KVP_RETURN_IF_ERROR(MeasureCase(part, one, options, figures));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace kvpager::bench
