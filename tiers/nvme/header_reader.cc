@@ -74,7 +74,7 @@ class UringHeaderReader final : public HeaderReader {
     int error = 0;
     while (ended < headers.size()) {
       while (started < headers.size() && !slots_free_.empty()) Start(first, started++);
-      uring_->SubmitAndWait(1);
+      uring_->Submit(1);
       Uring::Result result;
       while (uring_->Next(result)) {
         const uint32_t slot = static_cast<uint32_t>(result.tag);

@@ -108,8 +108,9 @@ void Uring::ReadEventFd(int fd, uint64_t* value, uint64_t tag) {
   io_uring_sqe_set_data64(sqe, tag);
 }
 
-void Uring::SubmitAndWait(uint32_t results_min) {
-  const int result = io_uring_submit_and_wait(&ring_, results_min);
+void Uring::Submit(uint32_t results_min) {
+  const int result = results_min > 0 ? io_uring_submit_and_wait(&ring_, results_min)
+                                     : io_uring_submit_and_get_events(&ring_);
   // A full completion queue or a signal: the caller takes what is there and comes again.
   KVP_CHECK(result >= 0 || result == -EINTR || result == -EAGAIN || result == -EBUSY);
 }

@@ -57,8 +57,9 @@ class Uring {
   void Write(const Request& request);
   void ReadEventFd(int fd, uint64_t* value, uint64_t tag);  // When it becomes readable.
 
-  // Hands queued requests to the kernel and waits until `results_min` of all are done.
-  void SubmitAndWait(uint32_t results_min);
+  // Hands queued requests to the kernel, waits until `results_min` of all are done, and lets the
+  // kernel say what has ended.
+  void Submit(uint32_t results_min);
 
   // Takes one result; false if there is none.
   bool Next(Result& result);

@@ -30,8 +30,6 @@ namespace {
 constexpr uint64_t kWakeTag = ~uint64_t{0};
 constexpr uint64_t kBufferBytesMax = kGiB;  // The kernel's limit for one registered buffer.
 constexpr uint64_t kBuffersMax = 1u << 14;  // The same, for their number.
-// Checksums before the next look at what has arrived, so that reads do not wait for long.
-constexpr uint64_t kPrepareBytesMax = 4 * kMiB;
 
 }  // namespace
 
@@ -116,15 +114,16 @@ void UringExecutor::Run() {
   while (true) {
     const bool stopping = TakeIncoming();
     StartReads();
-    StartWrites();
-    done_.Push(concluded_);  // Writes that were refused.
-    concluded_.clear();
-    const bool idle = slots_free_.size() == depth_ && reads_.empty() && writes_.empty();
-    if (stopping && idle) return;
-    // If writes are left that could be started, one is in flight: it ends, and more are started.
-    uring_->SubmitAndWait(1);
+    const bool wrote = StartWrite();
+    if (ended_.empty() && !wrote) {
+      if (stopping && slots_free_.size() == depth_ && reads_.empty() && writes_.empty()) return;
+      uring_->Submit(1);
+    } else {
+      uring_->Submit(0);
+      ConcludeOne();
+    }
     if (writes_in_flight_ > 0) KVP_CRASH_POINT("nvme_write_submitted");
-    Reap();
+    Collect();
   }
 }
 
@@ -148,21 +147,22 @@ void UringExecutor::StartReads() {
   }
 }
 
-void UringExecutor::StartWrites() {
+// One, for its checksum takes time that others should not wait for; false if there is none that
+// may be started now.
+bool UringExecutor::StartWrite() {
   const uint32_t writes_max = std::max<uint32_t>(1, depth_ / 2);
-  uint64_t prepared_bytes = 0;
-  while (!writes_.empty() && !slots_free_.empty() && writes_in_flight_ < writes_max) {
-    if (prepared_bytes >= kPrepareBytesMax && writes_in_flight_ > 0) return;
-    const CopyOp copy = writes_.front();
-    writes_.pop_front();
-    prepared_bytes += io_.frame_bytes();
-    if (!io_.PrepareWrite(copy)) {
-      concluded_.push_back(io_.ConcludeCorrupt(copy));
-      continue;
-    }
+  if (writes_.empty() || slots_free_.empty() || writes_in_flight_ >= writes_max) return false;
+  const CopyOp copy = writes_.front();
+  writes_.pop_front();
+  if (io_.PrepareWrite(copy)) {
     ++writes_in_flight_;
     Start(copy);
+    return true;
   }
+  concluded_.push_back(io_.ConcludeCorrupt(copy));
+  done_.Push(concluded_);
+  concluded_.clear();
+  return true;
 }
 
 void UringExecutor::Start(const CopyOp& copy) {
@@ -184,7 +184,8 @@ void UringExecutor::Start(const CopyOp& copy) {
   }
 }
 
-void UringExecutor::Reap() {
+// Frees the slots of what has ended, without looking at it.
+void UringExecutor::Collect() {
   Uring::Result result;
   while (uring_->Next(result)) {
     if (result.tag == kWakeTag) {
@@ -193,14 +194,20 @@ void UringExecutor::Reap() {
     }
     const uint32_t slot = static_cast<uint32_t>(result.tag);
     KVP_CHECK_LT(slot, depth_);
-    const CopyOp& copy = slots_[slot];
-    if (!FrameIo::IsRead(copy)) --writes_in_flight_;
-    concluded_.push_back(io_.Conclude(copy, result.value));
+    if (!FrameIo::IsRead(slots_[slot])) --writes_in_flight_;
+    ended_.push_back({slots_[slot], result.value});
     slots_free_.push_back(slot);
-    // One at a time: whoever waits for a page need not wait for the checksums of others.
-    done_.Push(concluded_);
-    concluded_.clear();
   }
+}
+
+// One at a time: whoever waits for a page need not wait for the checksums of others.
+void UringExecutor::ConcludeOne() {
+  if (ended_.empty()) return;
+  const Ended ended = ended_.front();
+  ended_.pop_front();
+  concluded_.push_back(io_.Conclude(ended.copy, ended.value));
+  done_.Push(concluded_);
+  concluded_.clear();
 }
 
 }  // namespace kvpager

@@ -3,10 +3,11 @@
 // NvmeExecutor over io_uring. Made by NvmeExecutor::Create.
 //
 //   loop thread: Submit -> incoming lists -> eventfd ~> I/O thread: take, start reads, start
-//   writes, submit and wait, conclude -> CompletionQueue ~> loop thread: Poll
+//   writes, submit, conclude one, collect -> CompletionQueue ~> loop thread: Poll
 //
-// The I/O thread computes all checksums of NVMe traffic. Writes hold at most half of the depth, so
-// that a read never waits for a slot behind them.
+// The I/O thread computes all checksums of NVMe traffic, one frame at a time; in between it gives
+// the device what has come to be possible, so that the device never waits for a checksum. Writes
+// hold at most half of the depth, so that a read never waits for a slot behind them.
 
 #ifndef KVPAGER_TIERS_NVME_URING_EXECUTOR_H_
 #define KVPAGER_TIERS_NVME_URING_EXECUTOR_H_
@@ -45,14 +46,20 @@ class UringExecutor final : public NvmeExecutor {
   bool uses_uring() const override { return true; }
 
  private:
+  struct Ended {
+    CopyOp copy;
+    int32_t value = 0;  // Bytes moved, or -errno.
+  };
+
   explicit UringExecutor(const Options& options);
   void RegisterArena();
   void Run();
   bool TakeIncoming();
   void StartReads();
-  void StartWrites();
+  bool StartWrite();
   void Start(const CopyOp& copy);
-  void Reap();
+  void Collect();
+  void ConcludeOne();
   void Wake();
 
   const uint32_t depth_;
@@ -72,6 +79,7 @@ class UringExecutor final : public NvmeExecutor {
   std::deque<CopyOp> writes_;
   std::vector<CopyOp> slots_;
   std::vector<uint32_t> slots_free_;
+  std::deque<Ended> ended_;  // Not concluded: reads are not verified.
   uint32_t writes_in_flight_ = 0;
   uint64_t wake_value_ = 0;
   std::vector<CopyOp> taken_;

@@ -20,9 +20,9 @@ constexpr int kPollMs = 1000;  // A silent device is a case for the operator, no
 ExecutorTraffic::ExecutorTraffic(NvmeExecutor* executor, uint32_t frames, const NvmeCase& one)
     : executor_(executor),
       turns_(0, frames, one.read_percent),
-      depth_(one.depth),
+      slots_(kBacklog * one.depth),
       frame_bytes_(AlignUp(one.page_bytes, kFrameAlignment) + kFrameHeaderBytes),
-      begin_ns_(one.depth) {}
+      begin_ns_(slots_) {}
 
 // The same stamp for every write of a frame, so that a read knows it without a ledger.
 CopyOp ExecutorTraffic::Copy(uint32_t slot, const NvmeTurns::Turn& turn) const {
@@ -65,7 +65,7 @@ absl::Status ExecutorTraffic::Reap(std::vector<uint32_t>& ended) {
 }
 
 absl::Status ExecutorTraffic::Prime(uint32_t frames) {
-  std::vector<uint32_t> ended(depth_);
+  std::vector<uint32_t> ended(slots_);
   std::iota(ended.begin(), ended.end(), 0u);
   uint32_t in_flight = 0;
   for (uint32_t frame = 0; frame < frames || in_flight > 0;) {
@@ -87,7 +87,7 @@ absl::StatusOr<NvmeSlice> ExecutorTraffic::Run(uint64_t slice_ns) {
   NvmeSlice slice;
   const uint64_t begin_ns = tools::NowNs();
   const uint64_t cpu_ns = ProcessCpuNs();
-  std::vector<uint32_t> ended(depth_);
+  std::vector<uint32_t> ended(slots_);
   std::iota(ended.begin(), ended.end(), 0u);
   uint32_t in_flight = 0;
   do {

@@ -1,7 +1,9 @@
 // tools/kvpager-bench/executor_traffic.h
 //
 // NvmeTraffic through NvmeExecutor, driven as the daemon's loop drives it: Submit, sleep until
-// ready_fd is readable, Poll. Every page that is read or written is verified.
+// ready_fd is readable, Poll. As there, the executor has more to do than the device may have at
+// once: twice as many operations, so latencies contain the wait for the device's turn. Every page
+// that is read or written is verified.
 
 #ifndef KVPAGER_TOOLS_KVPAGER_BENCH_EXECUTOR_TRAFFIC_H_
 #define KVPAGER_TOOLS_KVPAGER_BENCH_EXECUTOR_TRAFFIC_H_
@@ -19,9 +21,10 @@ namespace kvpager::bench {
 
 class ExecutorTraffic final : public NvmeTraffic {
  public:
-  // Uses the arena's frames 0 to depth - 1, which must hold pages that have a host part with
-  // kPage, and the file's frames [0, frames). The executor outlives it.
+  // Uses the arena's first kBacklog * depth frames, which must hold pages that have a host part
+  // with kPage, and the file's frames [0, frames). The executor outlives it.
   static constexpr PageIndex kPage{7};
+  static constexpr uint32_t kBacklog = 2;
   ExecutorTraffic(NvmeExecutor* executor, uint32_t frames, const NvmeCase& one);
 
   // Writes every frame once.
@@ -35,9 +38,9 @@ class ExecutorTraffic final : public NvmeTraffic {
 
   NvmeExecutor* executor_;
   NvmeTurns turns_;
-  uint32_t depth_;
+  uint32_t slots_;
   uint64_t frame_bytes_;
-  std::vector<uint64_t> begin_ns_;  // [depth]
+  std::vector<uint64_t> begin_ns_;  // [slots]
   std::vector<CopyOp> batch_;
 };
 

@@ -27,6 +27,8 @@ namespace {
 constexpr uint64_t kSliceNs = 100'000'000;
 constexpr uint64_t kSliceQuickNs = 5'000'000;
 constexpr uint32_t kDepth = 32;
+// No frame comes again while it is in flight.
+constexpr uint32_t kFramesPerDepth = 8;
 constexpr double kPromised = 0.95;
 constexpr double kPromisedSmall = 0.90;  // Below kSmallBytes.
 constexpr uint64_t kSmallBytes = 256 * kKiB;
@@ -52,12 +54,12 @@ class Scene {
                                                      uint32_t depth) {
     auto scene = std::make_unique<Scene>();
     const Geometry geometry = GeometryOf(page_bytes);
-    KVP_RETURN_IF_ERROR(scene->MakeArena(geometry, 3 * depth));
+    KVP_RETURN_IF_ERROR(scene->MakeArena(geometry, (ExecutorTraffic::kBacklog + 2) * depth));
     const auto frames = static_cast<uint32_t>(options.nvme_bytes / scene->arena_->frame_bytes());
-    if (frames < 6 * depth) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--size is too small: pages of ", page_bytes, " bytes, ", depth,
-                       " at once, need ", 6 * depth * scene->arena_->frame_bytes(), " bytes"));
+    if (frames < kFramesPerDepth * depth) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--size is too small: pages of ", page_bytes, " bytes, ", depth, " at once, need ",
+          kFramesPerDepth * depth * scene->arena_->frame_bytes(), " bytes"));
     }
     scene->half_ = frames / 2;
     PageFile::Options file;
@@ -159,8 +161,9 @@ absl::Status MeasureCase(const std::string& part, const NvmeCase& one, const Opt
   KVP_RETURN_IF_ERROR(ours.Prime(2 * half));
   std::unique_ptr<RingTraffic> bare[2];
   for (uint32_t i = 0; i < 2; ++i) {
-    KVP_ASSIGN_OR_RETURN(bare[i], RingTraffic::Create(scene->arena(), scene->file(),
-                                                      (i + 1) * one.depth, half, half, one));
+    KVP_ASSIGN_OR_RETURN(
+        bare[i], RingTraffic::Create(scene->arena(), scene->file(),
+                                     (ExecutorTraffic::kBacklog + i) * one.depth, half, half, one));
   }
   NvmeTraffic* const traffic[3] = {&ours, bare[0].get(), bare[1].get()};
   const uint64_t slice_ns = options.quick ? kSliceQuickNs : kSliceNs;
