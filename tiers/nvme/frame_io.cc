@@ -40,6 +40,7 @@ Completion FrameIo::ConcludeCorrupt(const CopyOp& copy) {
 }
 
 Completion FrameIo::Conclude(const CopyOp& copy, int64_t result) {
+  if (file_->tap() != nullptr) result = file_->tap()->Ends(RequestOf(copy), result);
   if (result != int64_t{frame_bytes_}) {
     failed_.fetch_add(1, std::memory_order_relaxed);
     // A short transfer has no number of its own.
