@@ -216,6 +216,10 @@ absl::Status Pool::CloseClean() {
   nvme_executor_.reset();  // Waits for what was submitted.
   device_executor_.reset();
   if (page_file_ == nullptr) return absl::OkStatus();
+  if (core_->nvme_lost()) {
+    return absl::UnavailableError(
+        "the nvme tier is out of service; the next start reads the headers of the data file");
+  }
   KVP_RETURN_IF_ERROR(catalogue_->CloseClean());
   return page_file_->MarkClean();
 }

@@ -112,6 +112,22 @@ TEST_P(NvmeFaults, AShortTransferIsFailed) {
   EXPECT_EQ(executor_->stats().failed, 2u);
 }
 
+TEST_P(NvmeFaults, FailuresInARowAreCountedUntilSomethingGoesWell) {
+  Write(1);
+  device_.Add({.kind = FaultKind::kError, .error = EIO, .times = 3});
+  device_.Add({.kind = FaultKind::kError, .write = true, .error = EIO});
+  for (int i = 0; i < 3; ++i) Read(1);
+  Write(2);
+  EXPECT_EQ(executor_->stats().failed_in_row, 4u);
+  // A full disk is not a bad one.
+  device_.Add({.kind = FaultKind::kError, .write = true, .error = ENOSPC});
+  Write(2);
+  EXPECT_EQ(executor_->stats().failed_in_row, 4u);
+  ExpectReads(1);
+  EXPECT_EQ(executor_->stats().failed_in_row, 0u);
+  EXPECT_EQ(executor_->stats().failed, 5u);
+}
+
 // The device says that all of it has landed.
 TEST_P(NvmeFaults, ATornWriteIsCorruptWhenItIsReadUnderTheOldStampAndUnderTheNew) {
   Write(1, 1);

@@ -68,6 +68,7 @@ class FrameIo {
   std::atomic<uint64_t> reads_{0};
   std::atomic<uint64_t> writes_{0};
   std::atomic<uint64_t> failed_{0};
+  std::atomic<uint64_t> failed_in_row_{0};
   std::atomic<uint64_t> corrupt_{0};
 };
 
