@@ -211,6 +211,12 @@ void FinishDurableWrite(CoreState& s, const Operation& operation, Outcome outcom
   if (block.live() && block.catalogued) block.committed = true;
 }
 
+void FailDurableNames(CoreState& s) {
+  for (DurableName& name : s.durable_names) {
+    if (name.in_use) name.failure = StatusCode::kUnavailable;
+  }
+}
+
 void GiveUpDurableNames(CoreState& s) {
   for (DurableName& name : s.durable_names) {
     if (!name.in_use || name.writes_in_flight > 0) continue;

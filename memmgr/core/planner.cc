@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "memmgr/base/check.h"
+#include "memmgr/core/durable.h"
 #include "memmgr/core/loss.h"
 #include "memmgr/core/nvme_loss.h"
 #include "memmgr/core/room.h"
@@ -11,6 +12,8 @@
 
 namespace kvpager {
 namespace {
+
+constexpr uint32_t kWriteFailuresMax = 10;  // In a row: then it is asked once a second.
 
 // ---- Starting
 
@@ -227,8 +230,9 @@ void FinishWrite(CoreState& s, const Operation& done, Outcome outcome) {
   }
   if (s.blocks.nvme_lost()) return;
   // A device that refuses is asked again after 1 ms, 2 ms, ... 1 s.
-  s.nvme_write_failures = std::min(s.nvme_write_failures + 1, 10u);
+  s.nvme_write_failures = std::min(s.nvme_write_failures + 1, kWriteFailuresMax);
   s.nvme_write_retry = Instant{s.now.ns + (uint64_t{1'000'000} << s.nvme_write_failures)};
+  if (s.nvme_write_failures == kWriteFailuresMax) FailDurableNames(s);
 }
 
 void FinishFetch(CoreState& s, const Operation& done, Outcome outcome) {
