@@ -138,6 +138,7 @@ absl::Status Pool::Restore() {
     restored_.scanned = scan.blocks.size();
     restored_.torn_runs = scan.runs_torn;
     restored_.repaired = plan.repairs.size();
+    restored_.durable_lost = plan.durable_lost;
   }
   for (const RestoredBlock& block : plan.blocks) {
     if (core_->Restore(block)) {
@@ -145,6 +146,10 @@ absl::Status Pool::Restore() {
     } else {
       ++restored_.refused;
     }
+  }
+  if (plan.durable_lost > 0) {
+    LogError(absl::StrCat(plan.durable_lost,
+                          " durable blocks are lost: the data file does not hold them any more"));
   }
   WriteRepairs(*catalogue_, plan.repairs);
   return absl::OkStatus();

@@ -28,6 +28,7 @@
 #include "memmgr/base/status_macros.h"
 #include "memmgr/base/units.h"
 #include "tiers/catalogue/catalogue_codec.h"
+#include "tiers/catalogue/recording_filesystem.h"
 #include "tiers/completion_queue.h"
 #include "tiers/worker_thread.h"
 
@@ -48,6 +49,7 @@ rocksdb::Options MakeOptions() {
   options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
+  if (rocksdb::Env* const recording = RecordingEnvFromEnvironment()) options.env = recording;
   return options;
 }
 

@@ -22,6 +22,7 @@
 #include "memmgr/base/crash_point.h"
 #include "memmgr/base/status_macros.h"
 #include "tiers/nvme/aligned_buffer.h"
+#include "tiers/nvme/recording_tap.h"
 #include "tiers/nvme/superblock.h"
 
 namespace kvpager {
@@ -106,7 +107,9 @@ absl::StatusOr<std::unique_ptr<PageFile>> PageFile::Open(const Options& options)
 }
 
 PageFile::PageFile(const Options& options)
-    : options_(options), frame_bytes_(options.geometry.frame_bytes_host()) {}
+    : options_(options), frame_bytes_(options.geometry.frame_bytes_host()) {
+  if (options_.tap == nullptr) options_.tap = RecordingTap::FromEnvironment();
+}
 
 PageFile::~PageFile() {
   if (fd_ < 0) return;
