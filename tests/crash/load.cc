@@ -91,6 +91,18 @@ void Load::Run(uint32_t index) {
   }
 }
 
+std::string Press(const std::string& socket_path, uint32_t blocks_nvme, Journal& journal) {
+  e2e::TestEngine engine;
+  if (engine.Open(EngineOf(socket_path)) != KVP_OK) {
+    return absl::StrCat("cannot attach: ", engine.error());
+  }
+  for (uint32_t blocks = 0; blocks < blocks_nvme; blocks += kBlocksMax) {
+    const e2e::Served served = engine.ServeAndEvict(journal.TakePrompt(), kBlocksMax);
+    if (served.status != KVP_OK) return absl::StrCat("under pressure: ", engine.error());
+  }
+  return "";
+}
+
 Found ReadBack(const std::string& socket_path, const std::vector<Named>& journal,
                uint64_t recorded_bytes) {
   Found found;

@@ -63,6 +63,10 @@ class Load {
   std::vector<std::thread> threads_;
 };
 
+// Brings as many fresh blocks to NVMe as it has, so that everything that may be evicted is. An
+// error, or an empty text.
+std::string Press(const std::string& socket_path, uint32_t blocks_nvme, Journal& journal);
+
 struct Found {
   uint64_t blocks_read = 0;
   uint64_t blocks_wrong = 0;

@@ -22,6 +22,10 @@ namespace fs = std::filesystem;
 constexpr uint64_t kLoadMsMin = 20;
 constexpr uint64_t kLoadMsMax = 250;
 constexpr uint64_t kAll = ~uint64_t{0};
+constexpr uint32_t kBlocksNvme = 512;
+
+// Before everything is read back: nothing, or everything that may be evicted is.
+enum class Pressure { kNone, kFull };
 
 class Round {
  public:
@@ -39,7 +43,7 @@ class Round {
   void Kill() {
     for (int i = 0; i < 3 && good(); ++i) {
       LoadAndKill("");
-      const std::unique_ptr<e2e::Daemon> next = Check(Nvme(), kAll);
+      const std::unique_ptr<e2e::Daemon> next = Check(Nvme(), kAll, Toss());
       if (next != nullptr && random_() % 2 == 0 && next->Stop() != 0) Fail("no clean stop", *next);
     }
   }
@@ -61,7 +65,7 @@ class Round {
       const std::string image = disk_ + absl::StrCat("/image", i);
       MakeImage({.before = before, .image = image, .entries = &entries, .entries_seen = seen},
                 random_);
-      Check(image, seen == 0 ? 0 : entries[seen - 1].end_bytes);
+      Check(image, seen == 0 ? 0 : entries[seen - 1].end_bytes, Toss());
       fs::remove_all(image);
     }
   }
@@ -71,12 +75,12 @@ class Round {
       LoadAndKill("");
     } else {
       LoadAndKill("");
-      const std::unique_ptr<e2e::Daemon> next = Check(Nvme(), kAll);
+      const std::unique_ptr<e2e::Daemon> next = Check(Nvme(), kAll, Pressure::kNone);
       if (next != nullptr && next->Stop() != 0) Fail("no clean stop", *next);
     }
     if (!good()) return;
     damage_ = crash::Damage(Nvme(), random_);
-    const std::unique_ptr<e2e::Daemon> next = Check(Nvme(), kAll);
+    const std::unique_ptr<e2e::Daemon> next = Check(Nvme(), kAll, Pressure::kNone);
   }
 
   const RoundResult& result() const { return result_; }
@@ -84,6 +88,7 @@ class Round {
  private:
   bool good() const { return result_.failure.empty(); }
   std::string Nvme() const { return disk_ + "/nvme"; }
+  Pressure Toss() { return random_() % 2 == 0 ? Pressure::kNone : Pressure::kFull; }
 
   void Fail(const std::string& what, const e2e::Daemon& daemon) {
     result_.failure =
@@ -94,7 +99,7 @@ class Round {
     e2e::DaemonOptions options;
     options.blocks_hbm = 24;
     options.blocks_host = 48;
-    options.blocks_nvme = 512;
+    options.blocks_nvme = kBlocksNvme;
     options.nvme_path = nvme;
     if (!record.empty()) options.environment = {{"KVPAGER_IO_RECORD", record}};
     auto daemon = std::make_unique<e2e::Daemon>(directory_, options);
@@ -122,11 +127,16 @@ class Round {
   }
 
   // A new daemon on `nvme`, held to what was promised while the record was no longer.
-  std::unique_ptr<e2e::Daemon> Check(const std::string& nvme, uint64_t recorded_bytes) {
+  std::unique_ptr<e2e::Daemon> Check(const std::string& nvme, uint64_t recorded_bytes,
+                                     Pressure pressure) {
     if (!good()) return nullptr;
     std::unique_ptr<e2e::Daemon> daemon = Start(nvme, "");
     if (!good()) return nullptr;
     const std::vector<Named> journal = journal_.All();
+    if (pressure == Pressure::kFull) {
+      const std::string error = Press(daemon->socket_path(), kBlocksNvme, journal_);
+      if (!error.empty()) Fail(error, *daemon);
+    }
     const Found found = ReadBack(daemon->socket_path(), journal, recorded_bytes);
     result_.prompts = journal.size();
     result_.blocks_read += found.blocks_read;
