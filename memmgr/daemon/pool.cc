@@ -124,8 +124,14 @@ absl::Status Pool::BuildCore() {
 
 absl::Status Pool::Restore() {
   std::vector<CatalogueEntry> entries;
-  KVP_RETURN_IF_ERROR(
-      catalogue_->ForEach([&](const CatalogueEntry& entry) { entries.push_back(entry); }));
+  const absl::Status listed =
+      catalogue_->ForEach([&](const CatalogueEntry& entry) { entries.push_back(entry); });
+  if (absl::IsDataLoss(listed)) {
+    LogWarning(std::string(listed.message()));
+    entries.clear();
+  } else {
+    KVP_RETURN_IF_ERROR(listed);
+  }
   RestorePlan plan;
   if (page_file_->was_clean() && catalogue_->was_clean()) {
     plan = TrustCatalogue(entries);

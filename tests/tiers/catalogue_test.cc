@@ -283,6 +283,35 @@ TEST_F(RocksdbCatalogueTest, MovesADamagedDatabaseAsideAndStartsAfresh) {
   EXPECT_THAT(std::string(MustOpen()->detail()), HasSubstr(".corrupt-2"));
 }
 
+// What is opened without a complaint may still have rows that cannot be read.
+TEST_F(RocksdbCatalogueTest, ReplacesADatabaseWhoseRowsAreDamaged) {
+  std::vector<CatalogueWrite> writes;
+  for (uint32_t key = 1; key <= 200; ++key) writes.push_back(Put(key, key, Op(key)));
+  {
+    const auto catalogue = MustOpen();
+    catalogue->Submit(writes);
+    Await(*catalogue, writes.size());
+  }
+  MustOpen();  // Brings them out of the log into a table.
+  std::string table;
+  for (const auto& file : std::filesystem::directory_iterator(path_)) {
+    if (file.path().extension() == ".sst") table = file.path();
+  }
+  ASSERT_FALSE(table.empty());
+  std::fstream(table, std::ios::in | std::ios::out | std::ios::binary).seekp(100) << "damaged";
+  const auto catalogue = MustOpen();
+  uint32_t seen = 0;
+  const absl::Status status = catalogue->ForEach([&](const CatalogueEntry&) { ++seen; });
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
+  EXPECT_LT(seen, writes.size());
+  EXPECT_FALSE(catalogue->was_clean());
+  EXPECT_THAT(std::string(catalogue->detail()), HasSubstr(".corrupt-1"));
+  EXPECT_EQ(EntriesOf(*catalogue).size(), 0u) << "the new one";
+  catalogue->Submit(std::vector<CatalogueWrite>{Put(7, 70, Op(1))});
+  EXPECT_EQ(Await(*catalogue, 1).front().outcome, Outcome::kOk);
+  EXPECT_EQ(EntriesOf(*catalogue).size(), 1u);
+}
+
 TEST(MemoryCatalogue, BehavesAsTheOneOnDisk) {
   GatedFlusher flusher;
   flusher.Open();

@@ -116,6 +116,7 @@ class RocksdbCatalogue final : public Catalogue {
 
  private:
   absl::Status OpenDatabase();
+  absl::Status StartAfresh(const rocksdb::Status& damage);
   absl::Status CheckPool();
   void Run();
   void Commit(absl::Span<const CatalogueWrite> writes);
@@ -159,13 +160,21 @@ absl::Status RocksdbCatalogue::Init() {
 
 absl::Status RocksdbCatalogue::OpenDatabase() {
   rocksdb::DB* database = nullptr;
-  rocksdb::Status status = rocksdb::DB::Open(MakeOptions(), options_.path, &database);
-  if (!status.ok() && IsDamage(status, options_.path)) {
-    KVP_ASSIGN_OR_RETURN(const std::string aside, MoveAside(options_.path));
-    detail_ = absl::StrCat("the catalogue ", options_.path, " was damaged (", status.ToString(),
-                           ") and was moved to ", aside, "; a new one is rebuilt from the headers");
-    status = rocksdb::DB::Open(MakeOptions(), options_.path, &database);
-  }
+  const rocksdb::Status status = rocksdb::DB::Open(MakeOptions(), options_.path, &database);
+  if (!status.ok() && IsDamage(status, options_.path)) return StartAfresh(status);
+  if (!status.ok()) return Translate(options_.path, status);
+  database_.reset(database);
+  return absl::OkStatus();
+}
+
+// Moves the damaged database aside, and opens a new one.
+absl::Status RocksdbCatalogue::StartAfresh(const rocksdb::Status& damage) {
+  database_.reset();
+  KVP_ASSIGN_OR_RETURN(const std::string aside, MoveAside(options_.path));
+  detail_ = absl::StrCat("the catalogue ", options_.path, " was damaged (", damage.ToString(),
+                         ") and was moved to ", aside, "; a new one is rebuilt from the headers");
+  rocksdb::DB* database = nullptr;
+  const rocksdb::Status status = rocksdb::DB::Open(MakeOptions(), options_.path, &database);
   if (!status.ok()) return Translate(options_.path, status);
   database_.reset(database);
   return absl::OkStatus();
@@ -201,7 +210,7 @@ absl::Status RocksdbCatalogue::CheckPool() {
 absl::Status RocksdbCatalogue::ForEach(absl::FunctionRef<void(const CatalogueEntry&)> visit) {
   rocksdb::ReadOptions read;
   read.fill_cache = false;
-  const std::unique_ptr<rocksdb::Iterator> rows(database_->NewIterator(read));
+  std::unique_ptr<rocksdb::Iterator> rows(database_->NewIterator(read));
   CatalogueEntry entry;
   CatalogueEntry pending;  // An entry whose mark of durability may be the next row.
   bool have_pending = false;
@@ -218,7 +227,14 @@ absl::Status RocksdbCatalogue::ForEach(absl::FunctionRef<void(const CatalogueEnt
     pending = entry;
   }
   if (have_pending) visit(pending);
-  return rows->status().ok() ? absl::OkStatus() : Translate(options_.path, rows->status());
+  const rocksdb::Status status = rows->status();
+  rows.reset();
+  if (status.ok()) return absl::OkStatus();
+  if (!IsDamage(status, options_.path)) return Translate(options_.path, status);
+  was_clean_ = false;
+  KVP_RETURN_IF_ERROR(StartAfresh(status));
+  KVP_RETURN_IF_ERROR(CheckPool());
+  return absl::DataLossError(detail_);
 }
 
 void RocksdbCatalogue::Submit(absl::Span<const CatalogueWrite> writes) {
