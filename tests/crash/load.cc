@@ -17,6 +17,7 @@ e2e::EngineOptions EngineOf(const std::string& socket_path) {
   e2e::EngineOptions options;
   options.socket_path = socket_path;
   options.engine_name = "kvpager-crash";
+  options.call_timeout_us = 120'000'000;  // Whatever else the machine does.
   return options;
 }
 

@@ -117,6 +117,7 @@ class RocksdbCatalogue final : public Catalogue {
  private:
   absl::Status OpenDatabase();
   absl::Status StartAfresh(const rocksdb::Status& damage);
+  absl::Status AfreshOrRefuse(const rocksdb::Status& status);
   absl::Status CheckPool();
   void Run();
   void Commit(absl::Span<const CatalogueWrite> writes);
@@ -180,6 +181,14 @@ absl::Status RocksdbCatalogue::StartAfresh(const rocksdb::Status& damage) {
   return absl::OkStatus();
 }
 
+// After a row could not be read: a new database that is this pool's, if it is damage.
+absl::Status RocksdbCatalogue::AfreshOrRefuse(const rocksdb::Status& status) {
+  if (!IsDamage(status, options_.path)) return Translate(options_.path, status);
+  was_clean_ = false;
+  KVP_RETURN_IF_ERROR(StartAfresh(status));
+  return CheckPool();
+}
+
 // Whose is it, and how was it left? Takes the mark of a clean close away before anything changes.
 absl::Status RocksdbCatalogue::CheckPool() {
   const std::string wanted = EncodePool(options_.geometry, options_.model_fingerprint);
@@ -192,7 +201,7 @@ absl::Status RocksdbCatalogue::CheckPool() {
     status = database_->Put(sync, ToSlice(kCataloguePoolKey), wanted);
     return status.ok() ? absl::OkStatus() : Translate(options_.path, status);
   }
-  if (!status.ok()) return Translate(options_.path, status);
+  if (!status.ok()) return AfreshOrRefuse(status);
   if (found != wanted) {
     return absl::FailedPreconditionError(
         absl::StrCat("catalogue ", options_.path, ": belongs to a pool of another ",
@@ -201,7 +210,7 @@ absl::Status RocksdbCatalogue::CheckPool() {
   }
   status = database_->Get({}, ToSlice(kCatalogueCleanKey), &found);
   if (status.IsNotFound()) return absl::OkStatus();
-  if (!status.ok()) return Translate(options_.path, status);
+  if (!status.ok()) return AfreshOrRefuse(status);
   was_clean_ = true;
   status = database_->Delete(sync, ToSlice(kCatalogueCleanKey));
   return status.ok() ? absl::OkStatus() : Translate(options_.path, status);
@@ -230,10 +239,7 @@ absl::Status RocksdbCatalogue::ForEach(absl::FunctionRef<void(const CatalogueEnt
   const rocksdb::Status status = rows->status();
   rows.reset();
   if (status.ok()) return absl::OkStatus();
-  if (!IsDamage(status, options_.path)) return Translate(options_.path, status);
-  was_clean_ = false;
-  KVP_RETURN_IF_ERROR(StartAfresh(status));
-  KVP_RETURN_IF_ERROR(CheckPool());
+  KVP_RETURN_IF_ERROR(AfreshOrRefuse(status));
   return absl::DataLossError(detail_);
 }
 
