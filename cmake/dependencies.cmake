@@ -18,6 +18,7 @@ pkg_check_modules(libzstd REQUIRED IMPORTED_TARGET libzstd)  # Not "zstd": Rocks
 find_package(hwy 1.0 REQUIRED)
 if(KVPAGER_TESTS)
   find_package(GTest 1.12 REQUIRED)
+  pkg_check_modules(fuse3 IMPORTED_TARGET fuse3)  # Without it the tests of a failing disk skip.
 endif()
 
 find_program(FLATC flatc REQUIRED)

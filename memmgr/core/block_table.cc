@@ -287,9 +287,14 @@ void BlockTable::Leave(BlockIndex index, Tier tier) {
   const BlockIndex parent = ParentOf(index);
   if (!parent.is_none()) --block(parent).children_in[TierIndex(tier)];
   if (tier == Tier::kNvme) {
-    runs_.Give(row.nvme_first.value / num_groups_);
+    if (row.run_bad) {
+      ++runs_retired_;  // It stays taken.
+    } else {
+      runs_.Give(row.nvme_first.value / num_groups_);
+    }
     charges_.Give(row.name_space, Tier::kNvme, num_groups_);
     row.nvme_first = FrameIndex{};
+    row.run_bad = false;
     row.nvme_named = false;
     row.rewrite = false;
   }
@@ -408,6 +413,11 @@ void BlockTable::TakeRun(BlockIndex index, Stamp stamp) {
   row.nvme_named = row.named;
 }
 
+void BlockTable::RetireRun(BlockIndex index) {
+  KVP_CHECK(!block(index).nvme_first.is_none());
+  block(index).run_bad = true;
+}
+
 // ---- What follows from a change
 
 void BlockTable::CountOpenHost(const Block& row, int32_t pages) {
@@ -428,7 +438,7 @@ void BlockTable::Publish(PageIndex index) {
 }
 
 bool BlockTable::Admitted(const Block& row) const {
-  if (runs_.size() == 0) return false;
+  if (runs_max() == 0) return false;
   if (row.durable) return true;
   switch (admission_) {
     case Admission::kNever:

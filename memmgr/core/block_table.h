@@ -91,11 +91,17 @@ class BlockTable {
   // ---- Frames
   FreeMap& frames(Tier tier) { return tier == Tier::kHbm ? hbm_frames_ : host_frames_; }
   const FreeMap& frames(Tier tier) const { return tier == Tier::kHbm ? hbm_frames_ : host_frames_; }
-  uint32_t runs_free() const { return runs_.free_count(); }
+  uint32_t runs_free() const { return nvme_lost_ ? 0 : runs_.free_count(); }
   // Gives `block` a run and a stamp. REQUIRES: a run is free and the block has none.
   void TakeRun(BlockIndex block, Stamp stamp);
   bool RunIsFree(FrameIndex first) const { return runs_.is_free(first.value / num_groups_); }
-  uint32_t runs_max() const { return runs_.size(); }
+  // 0: there is no NVMe tier, or it is out of service.
+  uint32_t runs_max() const { return nvme_lost_ ? 0 : runs_.size(); }
+  // The block's run is given to nobody once the block has left it.
+  void RetireRun(BlockIndex block);
+  uint32_t runs_retired() const { return runs_retired_; }
+  void LoseNvme() { nvme_lost_ = true; }
+  bool nvme_lost() const { return nvme_lost_; }
   // The namespace whose bytes an HBM frame may hold; none: zeroes.
   NamespaceId frame_namespace(FrameIndex frame) const { return frame_namespaces_[frame.value]; }
   void set_frame_namespace(FrameIndex frame, NamespaceId name) {
@@ -133,6 +139,8 @@ class BlockTable {
   uint32_t open_pages_host() const { return open_pages_host_; }
   // A cached block that will not be written to NVMe may be dropped as it is.
   bool Admitted(const Block& block) const;
+  // After something that Admitted depends on has changed. O(groups).
+  void RefreshStocks(BlockIndex index);
 
   const ResidencyPolicy& policy() const { return *policy_; }
   ResidencyPolicy& policy() { return *policy_; }
@@ -149,7 +157,6 @@ class BlockTable {
   bool IsClean(PageIndex page, Tier tier) const;
   void CountOpenHost(const Block& row, int32_t pages);
   void RefreshStock(PageIndex page);
-  void RefreshStocks(BlockIndex index);  // O(groups)
   Page& mutable_page(PageIndex index) { return pages_[index.value]; }
 
   const uint32_t num_groups_;
@@ -166,6 +173,8 @@ class BlockTable {
   FreeMap host_frames_;
   FreeMap runs_;
   uint32_t run_hint_ = 0;
+  uint32_t runs_retired_ = 0;
+  bool nvme_lost_ = false;
   std::array<uint32_t, 2> clean_pages_{};
   std::array<uint32_t, kTierCount> pinned_pages_{};
   std::array<uint32_t, kTierCount> blocks_in_{};

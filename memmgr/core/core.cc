@@ -13,6 +13,7 @@
 #include "memmgr/core/client_info.h"
 #include "memmgr/core/collector.h"
 #include "memmgr/core/credits.h"
+#include "memmgr/core/nvme_loss.h"
 #include "memmgr/core/planner.h"
 #include "memmgr/core/quota_stuck.h"
 #include "memmgr/core/sequences.h"
@@ -56,6 +57,7 @@ void RunToFixedPoint(CoreState& s) {
   bool any_progress = false;
   for (;;) {
     s.progress = false;
+    SweepLostNvme(s);
     RunJobs(s);
     RunDeferred(s);
     Collect(s);
@@ -216,11 +218,18 @@ void Core::AnswerCredit(Instant now, SequenceId sequence, bool taken, Effects& e
   RunToFixedPoint(s);
 }
 
+void Core::LoseNvme(Instant now, Effects& effects) {
+  BeginInput(*state_, now, effects);
+  kvpager::LoseNvme(*state_);
+  RunToFixedPoint(*state_);
+}
+
 void Core::Tick(Instant now, Effects& effects) {
   BeginInput(*state_, now, effects);
   RunToFixedPoint(*state_);
 }
 
+bool Core::nvme_lost() const { return state_->blocks.nvme_lost(); }
 bool Core::has_unstamped_frames() const { return state_->blocks.limbo().unstamped(); }
 uint32_t Core::limbo_frames() const { return state_->blocks.limbo().count(); }
 uint32_t Core::quarantined_frames() const { return state_->blocks.quarantine().count(); }

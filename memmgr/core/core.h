@@ -101,8 +101,13 @@ class Core {
   // too, with fresh lanes, from time to time while wants_lanes().
   void NoteLanes(ClientId client, const LaneCounters& lanes);
   void PassLimbo(Instant now, Effects& effects);
+  // The device of the NVMe tier has failed too often: the tier is out of service from now on, and
+  // what was only there is lost (nvme_loss.h). Operations in flight still complete. The sixth
+  // input.
+  void LoseNvme(Instant now, Effects& effects);
   // The answer to a CreditWrite of kind kRevoke, right after it was carried out: the fifth input.
   void AnswerCredit(Instant now, SequenceId sequence, bool taken, Effects& effects);
+  bool nvme_lost() const;
   bool has_unstamped_frames() const;
   uint32_t limbo_frames() const;        // Withdrawn, and perhaps still read.
   uint32_t quarantined_frames() const;  // Kept from everybody until a revoked engine is gone.

@@ -89,6 +89,7 @@ void End(CoreState& s, DurableName& name, StatusCode status, std::string_view re
 void Run(CoreState& s, uint32_t slot) {
   DurableName& name = s.durable_names[slot];
   const Sequence& own = *s.sequences.Find(name.sequence);
+  if (s.blocks.nvme_lost()) name.failure = StatusCode::kUnavailable;
   if (own.losses > 0 || own.cut_blocks != kNotCut) name.failure = StatusCode::kDataLoss;
   if (name.failure != StatusCode::kOk) {
     if (name.writes_in_flight > 0) return;
@@ -159,6 +160,10 @@ void StartDurableName(CoreState& s, const Command& command, const NameCommand& b
   auto refuse = [&](StatusCode status, std::string_view reason) {
     s.Answer(command.client, command.request, status, reason);
   };
+  if (s.blocks.nvme_lost()) {
+    refuse(StatusCode::kUnavailable, "the nvme tier is out of service: its device has failed");
+    return;
+  }
   if (s.blocks.runs_max() == 0) {
     refuse(StatusCode::kFailedPrecondition, "there is no nvme tier to keep it; set nvme.path");
     return;
@@ -204,6 +209,12 @@ void FinishDurableWrite(CoreState& s, const Operation& operation, Outcome outcom
   }
   Block& block = s.blocks.block(s.blocks.block_of(operation.page));
   if (block.live() && block.catalogued) block.committed = true;
+}
+
+void FailDurableNames(CoreState& s) {
+  for (DurableName& name : s.durable_names) {
+    if (name.in_use) name.failure = StatusCode::kUnavailable;
+  }
 }
 
 void GiveUpDurableNames(CoreState& s) {

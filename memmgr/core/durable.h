@@ -13,6 +13,9 @@ namespace kvpager {
 
 void RunDurableNames(CoreState& state);
 
+// The device refuses writes again and again: those that wait for one are told.
+void FailDurableNames(CoreState& state);
+
 // Nothing is in flight and nothing moves: those that wait will wait for ever.
 // Those whose namespace is stuck at a maximum; true if there was one.
 bool GiveUpDurableNamesStuckBelow(CoreState& state);

@@ -31,6 +31,7 @@ struct CoreMetrics {
   uint64_t taken_back_pages = 0;  // Out of limbo, by a fault.
   uint64_t swaps = 0;             // The reserved host frame was used (R2).
   uint64_t blocks_lost = 0;
+  uint64_t retired_frames = 0;   // Of NVMe, in runs with one that could not be read.
   uint64_t catalogue_stale = 0;  // A restored block's header disagreed.
   uint64_t prefetched_pages = 0;
   uint64_t credits_granted = 0;

@@ -161,6 +161,7 @@ struct Block {
   bool committed = false;   // ... and that entry is durable.
   bool restored = false;    // Found at start, not verified yet.
   bool rewrite = false;     // Leaves its unnamed run, to be written under its name.
+  bool run_bad = false;     // A frame of its run could not be read: nobody gets the run again.
   bool movable = false;     // Suspended: may be moved although open.
   bool cut_unseen = false;  // Taken from a sequence that a step may read of which nobody told us.
   bool unseen = false;  // While open its engine may write it without a word: it stays where it is.

@@ -4,12 +4,16 @@
 #include <cstdint>
 
 #include "memmgr/base/check.h"
+#include "memmgr/core/durable.h"
 #include "memmgr/core/loss.h"
+#include "memmgr/core/nvme_loss.h"
 #include "memmgr/core/room.h"
 #include "memmgr/core/stocks.h"
 
 namespace kvpager {
 namespace {
+
+constexpr uint32_t kWriteFailuresMax = 10;  // In a row: then it is asked once a second.
 
 // ---- Starting
 
@@ -212,7 +216,7 @@ void FinishPromotion(CoreState& s, const Operation& done, Outcome outcome) {
 void FinishWrite(CoreState& s, const Operation& done, Outcome outcome) {
   const BlockIndex index = s.blocks.block_of(done.page);
   s.blocks.RemoveReader(done.page, Tier::kHost);
-  if (outcome == Outcome::kOk) {
+  if (outcome == Outcome::kOk && !s.blocks.nvme_lost()) {
     s.nvme_write_failures = 0;
     s.nvme_write_retry = Instant{};
     Arrived(s, done.page, Tier::kNvme);
@@ -224,9 +228,11 @@ void FinishWrite(CoreState& s, const Operation& done, Outcome outcome) {
     DropCorrupt(s, done.page, Tier::kHost);
     return;
   }
+  if (s.blocks.nvme_lost()) return;
   // A device that refuses is asked again after 1 ms, 2 ms, ... 1 s.
-  s.nvme_write_failures = std::min(s.nvme_write_failures + 1, 10u);
+  s.nvme_write_failures = std::min(s.nvme_write_failures + 1, kWriteFailuresMax);
   s.nvme_write_retry = Instant{s.now.ns + (uint64_t{1'000'000} << s.nvme_write_failures)};
+  if (s.nvme_write_failures == kWriteFailuresMax) FailDurableNames(s);
 }
 
 void FinishFetch(CoreState& s, const Operation& done, Outcome outcome) {
@@ -234,14 +240,21 @@ void FinishFetch(CoreState& s, const Operation& done, Outcome outcome) {
   if (outcome == Outcome::kOk) {
     Arrived(s, done.page, Tier::kHost);
     LeaveRun(s, done.page);
+    if (s.blocks.nvme_lost()) LeaveLostNvme(s, s.blocks.block_of(done.page));
     return;
   }
   // Unreadable is as bad as wrong: there is no other place to read it from (ARCHITECTURE, section
   // 11).
   s.blocks.FillFail(done.page, Tier::kHost);
   const BlockIndex index = s.blocks.block_of(done.page);
-  if (s.blocks.block(index).live() && s.blocks.block(index).restored) ++s.metrics.catalogue_stale;
+  const Block& block = s.blocks.block(index);
+  if (block.live() && block.restored) ++s.metrics.catalogue_stale;
+  if (outcome == Outcome::kFailed && !block.nvme_first.is_none() && !block.run_bad) {
+    s.blocks.RetireRun(index);
+    s.metrics.retired_frames += s.limits.num_groups;
+  }
   DropCorrupt(s, done.page, Tier::kNvme);
+  if (s.blocks.nvme_lost()) LeaveLostNvme(s, index);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 //   planner.h      copies: promotion, demotion, NVMe, stocks (R2 to R8)
 //   room.h         frames for them, and who makes way; quota_stuck.h, when nobody may
 //   background.h   prefetches, evictions, durable names
+//   nvme_loss.h    the NVMe tier out of service
 //   credits.h      blocks given to engines ahead of time
 //   loss.h         blocks that are gone, sequences that are cut
 //
@@ -163,6 +164,7 @@ struct CoreState {
   std::array<bool, 2> refilling_clean{};
   uint32_t nvme_write_failures = 0;  // In a row.
   Instant nvme_write_retry;          // No write starts before this.
+  uint32_t nvme_rows_left = 0;       // Out of service: rows not looked at yet (nvme_loss.h).
 
   // One input.
   Instant now;

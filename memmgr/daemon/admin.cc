@@ -37,12 +37,14 @@ std::vector<TierFacts> FactsOf(Pool& pool) {
   facts.push_back(
       {Tier::kHost, "host", pool.arena().frame_bytes(), std::string(pool.arena().detail()), true});
   const bool nvme = pool.nvme_executor() != nullptr;
+  const bool lost = pool.core().nvme_lost();
   facts.push_back(
       {Tier::kNvme, "nvme", nvme ? pool.page_file()->frame_bytes() : 0,
        nvme ? absl::StrCat(pool.page_file()->path(), ", ", std::string(pool.page_file()->detail()),
-                           ", ", std::string(pool.nvme_executor()->detail()))
+                           ", ", std::string(pool.nvme_executor()->detail()),
+                           lost ? ", out of service: the device has failed" : "")
             : "off: nvme.path is empty",
-       nvme});
+       nvme && !lost});
   return facts;
 }
 

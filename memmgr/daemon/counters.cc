@@ -60,6 +60,7 @@ std::vector<NamedCounter> CoreCounters(const CoreMetrics& metrics) {
   out.push_back({"taken_back_pages", metrics.taken_back_pages});
   out.push_back({"swaps", metrics.swaps});
   out.push_back({"blocks_lost", metrics.blocks_lost});
+  out.push_back({"retired_frames", metrics.retired_frames});
   out.push_back({"catalogue_stale", metrics.catalogue_stale});
   out.push_back({"prefetched_pages", metrics.prefetched_pages});
   out.push_back({"exhausted", metrics.exhausted});
@@ -83,6 +84,7 @@ std::vector<NamedCounter> PoolCounters(Pool& pool) {
   out.push_back({"nvme_reads", nvme.reads});
   out.push_back({"nvme_failed", nvme.failed});
   out.push_back({"nvme_corrupt", nvme.corrupt});
+  out.push_back({"nvme_out_of_service", pool.core().nvme_lost() ? 1u : 0u});
   const CatalogueStats catalogue =
       pool.catalogue() == nullptr ? CatalogueStats{} : pool.catalogue()->stats();
   out.push_back({"catalogue_entries_written", catalogue.entries_written});
@@ -95,6 +97,7 @@ std::vector<NamedCounter> PoolCounters(Pool& pool) {
   out.push_back({"restored_scanned", restored.scanned});
   out.push_back({"restored_repaired", restored.repaired});
   out.push_back({"restored_torn_runs", restored.torn_runs});
+  out.push_back({"restored_lost", restored.durable_lost});
   out.push_back({"blocks_known", pool.core().blocks_known()});
   out.push_back({"limbo_frames", pool.core().limbo_frames()});
   out.push_back({"quarantined_frames", pool.core().quarantined_frames()});

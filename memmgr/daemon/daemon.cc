@@ -96,6 +96,19 @@ void Daemon::PollCompletions(Instant now) {
     pool_->core().Complete(now, done, effects_);
     CarryOut(now);
   }
+  CheckNvme(now);
+}
+
+// A device that fails again and again costs every step that asks it; what is left works without.
+void Daemon::CheckNvme(Instant now) {
+  if (pool_->nvme_executor() == nullptr || pool_->core().nvme_lost()) return;
+  const uint64_t failed = pool_->nvme_executor()->stats().failed_in_row;
+  if (failed < kFailedInRowMax) return;
+  LogError(absl::StrCat("the nvme tier is out of service until the next start: the last ", failed,
+                        " requests to ", pool_->page_file()->path(),
+                        " failed; what was only there is lost. Check the disk"));
+  pool_->core().LoseNvme(now, effects_);
+  CarryOut(now);
 }
 
 void Daemon::PollRequests(Instant now) {

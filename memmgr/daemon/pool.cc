@@ -124,8 +124,14 @@ absl::Status Pool::BuildCore() {
 
 absl::Status Pool::Restore() {
   std::vector<CatalogueEntry> entries;
-  KVP_RETURN_IF_ERROR(
-      catalogue_->ForEach([&](const CatalogueEntry& entry) { entries.push_back(entry); }));
+  const absl::Status listed =
+      catalogue_->ForEach([&](const CatalogueEntry& entry) { entries.push_back(entry); });
+  if (absl::IsDataLoss(listed)) {
+    LogWarning(std::string(listed.message()));
+    entries.clear();
+  } else {
+    KVP_RETURN_IF_ERROR(listed);
+  }
   RestorePlan plan;
   if (page_file_->was_clean() && catalogue_->was_clean()) {
     plan = TrustCatalogue(entries);
@@ -138,6 +144,7 @@ absl::Status Pool::Restore() {
     restored_.scanned = scan.blocks.size();
     restored_.torn_runs = scan.runs_torn;
     restored_.repaired = plan.repairs.size();
+    restored_.durable_lost = plan.durable_lost;
   }
   for (const RestoredBlock& block : plan.blocks) {
     if (core_->Restore(block)) {
@@ -145,6 +152,10 @@ absl::Status Pool::Restore() {
     } else {
       ++restored_.refused;
     }
+  }
+  if (plan.durable_lost > 0) {
+    LogError(absl::StrCat(plan.durable_lost,
+                          " durable blocks are lost: the data file does not hold them any more"));
   }
   WriteRepairs(*catalogue_, plan.repairs);
   return absl::OkStatus();
@@ -216,6 +227,10 @@ absl::Status Pool::CloseClean() {
   nvme_executor_.reset();  // Waits for what was submitted.
   device_executor_.reset();
   if (page_file_ == nullptr) return absl::OkStatus();
+  if (core_->nvme_lost()) {
+    return absl::UnavailableError(
+        "the nvme tier is out of service; the next start reads the headers of the data file");
+  }
   KVP_RETURN_IF_ERROR(catalogue_->CloseClean());
   return page_file_->MarkClean();
 }

@@ -55,6 +55,7 @@ struct RestoreCounts {
   uint64_t scanned = 0;   // Found by reading headers: the stop was not clean.
   uint64_t repaired = 0;  // Catalogue entries written or removed to agree with the headers.
   uint64_t torn_runs = 0;
+  uint64_t durable_lost = 0;  // Promised, and their frames hold something else.
 };
 
 class Pool {

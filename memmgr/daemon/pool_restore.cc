@@ -65,6 +65,7 @@ RestorePlan TrustHeaders(absl::Span<const CatalogueEntry> entries,
     plan.blocks.push_back(block);
   }
   for (const auto& [words, entry] : stale) {
+    plan.durable_lost += entry->durable ? 1 : 0;
     plan.repairs.push_back({.op = {},
                             .key = entry->key,
                             .parent_key = {},

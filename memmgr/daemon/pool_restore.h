@@ -8,6 +8,7 @@
 #ifndef KVPAGER_MEMMGR_DAEMON_POOL_RESTORE_H_
 #define KVPAGER_MEMMGR_DAEMON_POOL_RESTORE_H_
 
+#include <cstdint>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -21,6 +22,7 @@ namespace kvpager {
 struct RestorePlan {
   std::vector<RestoredBlock> blocks;    // Oldest last use first.
   std::vector<CatalogueWrite> repairs;  // What makes the catalogue agree with them.
+  uint64_t durable_lost = 0;            // Blocks that were promised, and that no headers have.
 };
 
 // After a clean stop: the entries as they are.

@@ -2,8 +2,12 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -32,6 +36,21 @@ void LimitTo(int resource, const std::optional<uint64_t>& bytes) {
   if (setrlimit(static_cast<__rlimit_resource_t>(resource), &limit) != 0) _exit(126);
 }
 
+// From here on io_uring_setup fails with EPERM, as in many containers.
+void ForbidUring() {
+  struct sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const struct sock_fprog program { .len = sizeof(filter) / sizeof(filter[0]), .filter = filter };
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
+    _exit(126);
+  }
+}
+
 // What the child does between fork and exec: system calls only.
 void BecomeChild(const ProcessOptions& options, char* const* arguments, char* const* environment) {
   const int output =
@@ -45,6 +64,7 @@ void BecomeChild(const ProcessOptions& options, char* const* arguments, char* co
     const uid_t uid = *options.uid;
     if (setgroups(0, nullptr) != 0 || setgid(uid) != 0 || setuid(uid) != 0) _exit(126);
   }
+  if (options.forbid_uring) ForbidUring();
   execve(arguments[0], arguments, environment);
   const std::string complaint =
       std::string("cannot run ") + arguments[0] + ": " + std::strerror(errno) + "\n";

@@ -48,6 +48,7 @@ struct ProcessOptions {
   std::optional<uid_t> uid;  // REQUIRES: root. Drops groups and capabilities, too.
   std::optional<uint64_t> file_size_bytes_max;  // RLIMIT_FSIZE.
   std::optional<uint64_t> memlock_bytes_max;    // RLIMIT_MEMLOCK.
+  bool forbid_uring = false;                    // io_uring_setup fails with EPERM.
 };
 
 class Process {

@@ -119,6 +119,7 @@ Daemon::Daemon(const TemporaryDirectory& directory, const DaemonOptions& options
   process.uid = options.uid;
   process.file_size_bytes_max = options.file_size_bytes_max;
   process.memlock_bytes_max = options.memlock_bytes_max;
+  process.forbid_uring = options.forbid_uring;
   process_ = std::make_unique<Process>(std::move(process));
 }
 

@@ -39,6 +39,7 @@ struct DaemonOptions {
   std::optional<uid_t> uid;
   std::optional<uint64_t> file_size_bytes_max;
   std::optional<uint64_t> memlock_bytes_max;
+  bool forbid_uring = false;
 };
 
 class Daemon {

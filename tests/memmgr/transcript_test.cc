@@ -58,6 +58,9 @@ class Conversation {
       case testing::InputKind::kTick:
         core_->Tick(now_, effects_);
         break;
+      case testing::InputKind::kLoseNvme:
+        core_->LoseNvme(now_, effects_);
+        break;
     }
     return TakeEffects() + RunLeftOver();
   }

@@ -91,8 +91,10 @@ void World::CheckRoom(const RoomRefusal& refusal) const {
   }
   // A close that nobody waits for may wait for the older steps of its lane.
   if (core_->sequences_open() > sequences) return;
-  const uint64_t runs = FramesFor(refusal.name_space, Tier::kNvme) / groups;
-  const uint64_t runs_kept = limits_.durable_blocks_max + 2;
+  const uint64_t runs =
+      core_->nvme_lost() ? 0 : FramesFor(refusal.name_space, Tier::kNvme) / groups;
+  const uint64_t runs_kept =
+      limits_.durable_blocks_max + 2 + core_->metrics().retired_frames / groups;
   const uint64_t blocks_nvme = runs > runs_kept ? runs - runs_kept : 0;
   if ((refusal.blocks_needed + 1) * groups > hbm) return;
   // What a SPLIT step has pinned in host memory cannot make way for what must leave HBM.

@@ -79,6 +79,7 @@ struct Tally {
   uint64_t durable_names = 0;
   uint64_t losses = 0;
   uint64_t restarts = 0;
+  uint64_t nvme_losses = 0;
   uint64_t engines_died = 0;
   uint64_t engines_revoked = 0;
   uint64_t rows_haunted = 0;  // Written by revoked engines.
@@ -95,6 +96,7 @@ struct Tally {
     durable_names += other.durable_names;
     losses += other.losses;
     restarts += other.restarts;
+    nvme_losses += other.nvme_losses;
     engines_died += other.engines_died;
     engines_revoked += other.engines_revoked;
     rows_haunted += other.rows_haunted;

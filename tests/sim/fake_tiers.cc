@@ -33,6 +33,7 @@ void FakeTiers::ForgetMemory() {
   }
   operations_.clear();
   busy_until_ns_.fill(0);
+  nvme_lost_ = false;
 }
 
 std::vector<Row>& FakeTiers::RowsOf(Tier tier, FrameIndex frame) {
@@ -50,6 +51,9 @@ std::vector<Row>& FakeTiers::RowsOf(Tier tier, FrameIndex frame) {
 void FakeTiers::Submit(const CopyOp& copy, FrameWatch& watch, uint64_t now_ns) {
   watch.OperationStarted(copy);
   const ChannelTiers tiers = TiersOf(copy.channel);
+  if (nvme_lost_ && tiers.target == Tier::kNvme) {
+    Fail(absl::StrCat("a write to a tier out of service: ", testing::Describe(copy)));
+  }
   const size_t channel = ChannelIndex(copy.channel);
   Operation operation;
   operation.copy = copy;
@@ -98,7 +102,9 @@ Completion FakeTiers::FinishNext(FrameWatch& watch) {
   Completion completion;
   completion.op = copy.op;
   completion.outcome = CheckSource(copy);
-  if (completion.outcome == Outcome::kOk && random_.Chance(faults_.copy_failed)) {
+  const bool nvme = copy.channel == Channel::kHostToNvme || copy.channel == Channel::kNvmeToHost;
+  const bool refused = nvme && nvme_lost_ && random_.Chance(700);
+  if (completion.outcome == Outcome::kOk && (refused || random_.Chance(faults_.copy_failed))) {
     completion.outcome = Outcome::kFailed;
     completion.os_error = 5;
     may_lose_data_ = true;
@@ -181,6 +187,11 @@ void FakeTiers::LandOnNvme(const Operation& operation) {
   frame.complete = true;
   frame.damaged = false;
   frame.excused = false;
+}
+
+void FakeTiers::LoseNvme() {
+  nvme_lost_ = true;
+  may_lose_data_ = true;
 }
 
 void FakeTiers::StopFaults() {

@@ -5,8 +5,9 @@
 // ends, so that a copy that is early, or a frame reused too soon, shows in the content.
 //
 // Faults: failed copies, flipped bits in host frames and on NVMe, NVMe writes that never happened,
-// slow channels. Host frames remember which page they hold, NVMe frames have headers; both are
-// checked as E6 says. A mismatch that no fault explains is a bug of the core.
+// slow channels, an NVMe device that is lost. Host frames remember which page they hold, NVMe
+// frames have headers; both are checked as E6 says. A mismatch that no fault explains is a bug of
+// the core.
 //
 // NVMe survives a restart; what was not flushed may or may not survive a power cut.
 
@@ -46,6 +47,8 @@ class FakeTiers {
   void StopFaults();
   void FlipHostBit(const FrameWatch& watch);
   void ToggleSlowChannel();
+  // Until the next restart: what is asked of NVMe fails more often than not, and nobody writes.
+  void LoseNvme();
   void Flush();
   // Operations in flight vanish; HBM and host memory are lost.
   void Crash(bool power_cut);
@@ -101,6 +104,7 @@ class FakeTiers {
   Faults faults_;
   testing::Random& random_;
   bool may_lose_data_ = false;
+  bool nvme_lost_ = false;
 
   std::vector<std::vector<Row>> hbm_;
   std::vector<HostFrame> host_;

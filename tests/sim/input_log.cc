@@ -48,6 +48,9 @@ absl::Status Feed(const testing::ParsedInput& input, Replay& replay) {
     case testing::InputKind::kTick:
       replay.core->Tick(replay.now, replay.effects);
       break;
+    case testing::InputKind::kLoseNvme:
+      replay.core->LoseNvme(replay.now, replay.effects);
+      break;
   }
   std::fputs(testing::Describe(replay.effects).c_str(), stdout);
   std::fflush(stdout);

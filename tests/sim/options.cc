@@ -154,6 +154,13 @@ void DrawQuotas(SimOptions& options) {
   }
 }
 
+// The same again.
+void DrawNvmeLoss(SimOptions& options) {
+  Random random(testing::Mix(options.seed, 0x105e));
+  if (options.setup.options.blocks_nvme == 0 || !random.Chance(150)) return;
+  options.faults.nvme_lost = static_cast<uint32_t>(random.Between(2, 12));
+}
+
 }  // namespace
 
 SimOptions DrawOptions(uint64_t seed) {
@@ -167,6 +174,7 @@ SimOptions DrawOptions(uint64_t seed) {
   DrawFaults(random, options);
   DrawQuotas(options);
   DrawCredits(options);
+  DrawNvmeLoss(options);
   options.setup.options.incarnation = seed * 1000 + 1;
   return options;
 }

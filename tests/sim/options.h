@@ -46,6 +46,7 @@ struct Faults {
   uint32_t engine_hangs = 0;     // Per ready step.
   uint32_t engine_revoked = 0;   // Per turn: it cannot be killed, and lives on.
   uint32_t restart = 0;          // Per turn.
+  uint32_t nvme_lost = 0;        // Per turn: the tier is taken out of service.
   uint32_t catalogue_full = 0;   // A hint is dropped.
   uint32_t catalogue_failed = 0;
 };

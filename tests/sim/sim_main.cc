@@ -122,6 +122,7 @@ void Print(const Tally& tally) {
   line("engines revoked", tally.engines_revoked);
   line("rows they wrote after that", tally.rows_haunted);
   line("restarts", tally.restarts);
+  line("nvme tiers lost", tally.nvme_losses);
 }
 
 int Main(int argc, char** argv) {

@@ -110,6 +110,18 @@ void World::FeedTick() {
   Execute();
 }
 
+void World::LoseNvme() {
+  if (core_->nvme_lost()) return;
+  ++tally_.nvme_losses;
+  tiers_->LoseNvme();
+  if (Recording() || Verbose()) RecordInput(absl::StrCat("@", now_ns_, " lose-nvme"));
+  {
+    const testing::NoAllocScope no_alloc;
+    core_->LoseNvme(Instant{now_ns_}, effects_);
+  }
+  Execute();
+}
+
 void World::NoteLanes(size_t engine) {
   if (engine >= engines_.size() || !engines_[engine]->alive()) return;
   if (!engines_[engine]->message_free()) return;
@@ -262,6 +274,7 @@ void World::StrikeFaults() {
   if (random_.Chance(faults.engine_dies)) KillEngine(random_.Below(engines_.size()));
   if (random_.Chance(faults.engine_revoked)) RevokeEngine(random_.Below(engines_.size()));
   if (random_.Chance(faults.restart)) Restart();
+  if (faults.nvme_lost > 0 && random_.Chance(faults.nvme_lost)) LoseNvme();
 }
 
 void World::KillEngine(size_t engine) {

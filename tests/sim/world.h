@@ -51,6 +51,7 @@ class World {
   void FeedCommand(const Command& command);
   void FeedCompletion(const Completion& completion);
   void FeedTick();
+  void LoseNvme();
   void Execute();
   void ExecuteEffects();
   void ExecuteCredit(const CreditWrite& write);

@@ -336,6 +336,8 @@ absl::StatusOr<ParsedInput> ParseInput(std::string_view line) {
     ParseCompletion(words, input);
   } else if (verb == "tick") {
     input.kind = InputKind::kTick;
+  } else if (verb == "lose-nvme") {
+    input.kind = InputKind::kLoseNvme;
   } else {
     ParseCommand(verb, words, input);
   }

@@ -3,7 +3,7 @@
 // Reads one line of text as an input of the core: the other half of describe.h.
 //
 //   [@ns] create hbm=2 ...        | restore KEY parent=KEY frame=N stamp=I.C use=N [durable]
-//         | VERB CLIENT ... [#N]  | complete op0.1 ok | tick
+//         | VERB CLIENT ... [#N]  | complete op0.1 ok | tick | lose-nvme
 //
 // Ownership: a ParsedInput owns the lists that its command's spans point into, so it moves but is
 // not copied. Errors: kInvalidArgument names the word that is wrong.
@@ -24,7 +24,7 @@
 
 namespace kvpager::testing {
 
-enum class InputKind { kCreate, kRestore, kCommand, kCompletion, kTick };
+enum class InputKind { kCreate, kRestore, kCommand, kCompletion, kTick, kLoseNvme };
 
 struct ParsedInput {
   InputKind kind = InputKind::kTick;

@@ -43,7 +43,7 @@ const std::vector<Layer>& Layers() {
       {"tests",
        {"memmgr/", "tiers/", "ipc/", "engine_plugin/", "kernels/", "tools/"},
        {"absl/", "gtest/", "gmock/", "benchmark/", "zmq.h", "flatbuffers/", "liburing", "rocksdb/",
-        "CLI/", "nlohmann/", "zstd.h", "openssl/", "linux/"}},
+        "CLI/", "nlohmann/", "zstd.h", "openssl/", "linux/", "fuse"}},
   };
   return layers;
 }

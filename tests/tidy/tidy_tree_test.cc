@@ -30,6 +30,7 @@ const std::vector<TestedElsewhere> kElsewhere = {
     {"memmgr/core/loss.cc", "tests/memmgr/transcript_test.cc"},
     {"memmgr/core/lru_policy.cc", "tests/memmgr/core/tables_test.cc"},
     {"memmgr/core/naming.cc", "tests/memmgr/transcript_test.cc"},
+    {"memmgr/core/nvme_loss.cc", "tests/memmgr/transcript_test.cc"},
     {"memmgr/core/pinning.cc", "tests/memmgr/transcript_test.cc"},
     {"memmgr/core/planner.cc", "tests/memmgr/transcript_test.cc"},
     {"memmgr/core/prefix_index.cc", "tests/memmgr/core/tables_test.cc"},

@@ -283,6 +283,58 @@ TEST_F(RocksdbCatalogueTest, MovesADamagedDatabaseAsideAndStartsAfresh) {
   EXPECT_THAT(std::string(MustOpen()->detail()), HasSubstr(".corrupt-2"));
 }
 
+// What is opened without a complaint may still have rows that cannot be read.
+TEST_F(RocksdbCatalogueTest, ReplacesADatabaseWhoseRowsAreDamaged) {
+  std::vector<CatalogueWrite> writes;
+  for (uint32_t key = 1; key <= 200; ++key) writes.push_back(Put(key, key, Op(key)));
+  {
+    const auto catalogue = MustOpen();
+    catalogue->Submit(writes);
+    Await(*catalogue, writes.size());
+  }
+  MustOpen();  // Brings them out of the log into a table.
+  std::string table;
+  for (const auto& file : std::filesystem::directory_iterator(path_)) {
+    if (file.path().extension() == ".sst") table = file.path();
+  }
+  ASSERT_FALSE(table.empty());
+  std::fstream(table, std::ios::in | std::ios::out | std::ios::binary).seekp(100) << "damaged";
+  const auto catalogue = MustOpen();
+  uint32_t seen = 0;
+  const absl::Status status = catalogue->ForEach([&](const CatalogueEntry&) { ++seen; });
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
+  EXPECT_LT(seen, writes.size());
+  EXPECT_FALSE(catalogue->was_clean());
+  EXPECT_THAT(std::string(catalogue->detail()), HasSubstr(".corrupt-1"));
+  EXPECT_EQ(EntriesOf(*catalogue).size(), 0u) << "the new one";
+  catalogue->Submit(std::vector<CatalogueWrite>{Put(7, 70, Op(1))});
+  EXPECT_EQ(Await(*catalogue, 1).front().outcome, Outcome::kOk);
+  EXPECT_EQ(EntriesOf(*catalogue).size(), 1u);
+}
+
+// The row that says whose it is comes last.
+TEST_F(RocksdbCatalogueTest, ReplacesADatabaseThatCannotSayWhoseItIs) {
+  std::vector<CatalogueWrite> writes;
+  for (uint32_t key = 1; key <= 200; ++key) writes.push_back(Put(key, key, Op(key)));
+  {
+    const auto catalogue = MustOpen();
+    catalogue->Submit(writes);
+    Await(*catalogue, writes.size());
+  }
+  MustOpen();
+  for (const auto& file : std::filesystem::directory_iterator(path_)) {
+    if (file.path().extension() != ".sst") continue;
+    // All data blocks: what opening reads is behind them.
+    const auto bytes = static_cast<int64_t>(file.file_size());
+    std::fstream table(file.path(), std::ios::in | std::ios::out | std::ios::binary);
+    for (int64_t at = 100; at < bytes - 1200; at += 100) table.seekp(at) << "damaged";
+  }
+  const auto catalogue = MustOpen();
+  EXPECT_THAT(std::string(catalogue->detail()), HasSubstr(".corrupt-1"));
+  EXPECT_TRUE(catalogue->created());
+  EXPECT_EQ(EntriesOf(*catalogue).size(), 0u);
+}
+
 TEST(MemoryCatalogue, BehavesAsTheOneOnDisk) {
   GatedFlusher flusher;
   flusher.Open();

@@ -59,7 +59,8 @@ class Catalogue {
   virtual bool created() const = 0;
   virtual std::string_view detail() const = 0;  // A sentence for the log, if anything was odd.
 
-  // Calls `visit` for every entry, in the order of keys. Before the first Submit.
+  // Calls `visit` for every entry, in the order of keys. Before the first Submit. kDataLoss: some
+  // could not be read, detail() says why; the catalogue is an empty new one now, not clean.
   virtual absl::Status ForEach(absl::FunctionRef<void(const CatalogueEntry&)> visit) = 0;
 
   // Queues writes, in order. Never blocks.

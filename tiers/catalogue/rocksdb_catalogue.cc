@@ -28,6 +28,7 @@
 #include "memmgr/base/status_macros.h"
 #include "memmgr/base/units.h"
 #include "tiers/catalogue/catalogue_codec.h"
+#include "tiers/catalogue/recording_filesystem.h"
 #include "tiers/completion_queue.h"
 #include "tiers/worker_thread.h"
 
@@ -48,6 +49,7 @@ rocksdb::Options MakeOptions() {
   options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
+  if (rocksdb::Env* const recording = RecordingEnvFromEnvironment()) options.env = recording;
   return options;
 }
 
@@ -114,6 +116,8 @@ class RocksdbCatalogue final : public Catalogue {
 
  private:
   absl::Status OpenDatabase();
+  absl::Status StartAfresh(const rocksdb::Status& damage);
+  absl::Status AfreshOrRefuse(const rocksdb::Status& status);
   absl::Status CheckPool();
   void Run();
   void Commit(absl::Span<const CatalogueWrite> writes);
@@ -157,16 +161,32 @@ absl::Status RocksdbCatalogue::Init() {
 
 absl::Status RocksdbCatalogue::OpenDatabase() {
   rocksdb::DB* database = nullptr;
-  rocksdb::Status status = rocksdb::DB::Open(MakeOptions(), options_.path, &database);
-  if (!status.ok() && IsDamage(status, options_.path)) {
-    KVP_ASSIGN_OR_RETURN(const std::string aside, MoveAside(options_.path));
-    detail_ = absl::StrCat("the catalogue ", options_.path, " was damaged (", status.ToString(),
-                           ") and was moved to ", aside, "; a new one is rebuilt from the headers");
-    status = rocksdb::DB::Open(MakeOptions(), options_.path, &database);
-  }
+  const rocksdb::Status status = rocksdb::DB::Open(MakeOptions(), options_.path, &database);
+  if (!status.ok() && IsDamage(status, options_.path)) return StartAfresh(status);
   if (!status.ok()) return Translate(options_.path, status);
   database_.reset(database);
   return absl::OkStatus();
+}
+
+// Moves the damaged database aside, and opens a new one.
+absl::Status RocksdbCatalogue::StartAfresh(const rocksdb::Status& damage) {
+  database_.reset();
+  KVP_ASSIGN_OR_RETURN(const std::string aside, MoveAside(options_.path));
+  detail_ = absl::StrCat("the catalogue ", options_.path, " was damaged (", damage.ToString(),
+                         ") and was moved to ", aside, "; a new one is rebuilt from the headers");
+  rocksdb::DB* database = nullptr;
+  const rocksdb::Status status = rocksdb::DB::Open(MakeOptions(), options_.path, &database);
+  if (!status.ok()) return Translate(options_.path, status);
+  database_.reset(database);
+  return absl::OkStatus();
+}
+
+// After a row could not be read: a new database that is this pool's, if it is damage.
+absl::Status RocksdbCatalogue::AfreshOrRefuse(const rocksdb::Status& status) {
+  if (!IsDamage(status, options_.path)) return Translate(options_.path, status);
+  was_clean_ = false;
+  KVP_RETURN_IF_ERROR(StartAfresh(status));
+  return CheckPool();
 }
 
 // Whose is it, and how was it left? Takes the mark of a clean close away before anything changes.
@@ -181,7 +201,7 @@ absl::Status RocksdbCatalogue::CheckPool() {
     status = database_->Put(sync, ToSlice(kCataloguePoolKey), wanted);
     return status.ok() ? absl::OkStatus() : Translate(options_.path, status);
   }
-  if (!status.ok()) return Translate(options_.path, status);
+  if (!status.ok()) return AfreshOrRefuse(status);
   if (found != wanted) {
     return absl::FailedPreconditionError(
         absl::StrCat("catalogue ", options_.path, ": belongs to a pool of another ",
@@ -190,7 +210,7 @@ absl::Status RocksdbCatalogue::CheckPool() {
   }
   status = database_->Get({}, ToSlice(kCatalogueCleanKey), &found);
   if (status.IsNotFound()) return absl::OkStatus();
-  if (!status.ok()) return Translate(options_.path, status);
+  if (!status.ok()) return AfreshOrRefuse(status);
   was_clean_ = true;
   status = database_->Delete(sync, ToSlice(kCatalogueCleanKey));
   return status.ok() ? absl::OkStatus() : Translate(options_.path, status);
@@ -199,7 +219,7 @@ absl::Status RocksdbCatalogue::CheckPool() {
 absl::Status RocksdbCatalogue::ForEach(absl::FunctionRef<void(const CatalogueEntry&)> visit) {
   rocksdb::ReadOptions read;
   read.fill_cache = false;
-  const std::unique_ptr<rocksdb::Iterator> rows(database_->NewIterator(read));
+  std::unique_ptr<rocksdb::Iterator> rows(database_->NewIterator(read));
   CatalogueEntry entry;
   CatalogueEntry pending;  // An entry whose mark of durability may be the next row.
   bool have_pending = false;
@@ -216,7 +236,11 @@ absl::Status RocksdbCatalogue::ForEach(absl::FunctionRef<void(const CatalogueEnt
     pending = entry;
   }
   if (have_pending) visit(pending);
-  return rows->status().ok() ? absl::OkStatus() : Translate(options_.path, rows->status());
+  const rocksdb::Status status = rows->status();
+  rows.reset();
+  if (status.ok()) return absl::OkStatus();
+  KVP_RETURN_IF_ERROR(AfreshOrRefuse(status));
+  return absl::DataLossError(detail_);
 }
 
 void RocksdbCatalogue::Submit(absl::Span<const CatalogueWrite> writes) {

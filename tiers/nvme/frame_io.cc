@@ -18,6 +18,9 @@ FrameIdentity IdentityOf(const CopyOp& copy) {
   return {.key = copy.key, .parent_key = copy.parent_key, .stamp = copy.stamp, .group = copy.group};
 }
 
+// Says nothing of the device.
+bool IsForWantOfRoom(int error) { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
+
 }  // namespace
 
 FrameIo::FrameIo(HostArena* arena, PageFile* file)
@@ -40,12 +43,15 @@ Completion FrameIo::ConcludeCorrupt(const CopyOp& copy) {
 }
 
 Completion FrameIo::Conclude(const CopyOp& copy, int64_t result) {
+  if (file_->tap() != nullptr) result = file_->tap()->Ends(RequestOf(copy), result);
   if (result != int64_t{frame_bytes_}) {
     failed_.fetch_add(1, std::memory_order_relaxed);
     // A short transfer has no number of its own.
     const int error = result < 0 ? static_cast<int>(-result) : EIO;
+    if (!IsForWantOfRoom(error)) failed_in_row_.fetch_add(1, std::memory_order_relaxed);
     return {.op = copy.op, .outcome = Outcome::kFailed, .os_error = error};
   }
+  failed_in_row_.store(0, std::memory_order_relaxed);
   if (!IsRead(copy)) {
     KVP_CRASH_POINT("nvme_write_completed");
     writes_.fetch_add(1, std::memory_order_relaxed);
@@ -67,6 +73,7 @@ NvmeStats FrameIo::stats() const {
   stats.writes = writes_.load(std::memory_order_relaxed);
   stats.written_bytes = stats.writes * frame_bytes_;
   stats.failed = failed_.load(std::memory_order_relaxed);
+  stats.failed_in_row = failed_in_row_.load(std::memory_order_relaxed);
   stats.corrupt = corrupt_.load(std::memory_order_relaxed);
   return stats;
 }

@@ -14,6 +14,7 @@
 
 #include "memmgr/core/effect.h"
 #include "tiers/host/host_arena.h"
+#include "tiers/nvme/io_tap.h"
 #include "tiers/nvme/nvme_executor.h"
 #include "tiers/nvme/page_file.h"
 
@@ -36,6 +37,11 @@ class FrameIo {
   std::byte* Buffer(const CopyOp& copy) const { return arena_->frame(HostFrame(copy)); }
   uint64_t OffsetBytes(const CopyOp& copy) const { return file_->OffsetOf(NvmeFrame(copy)); }
 
+  // Right before the request goes to the kernel.
+  void Begin(const CopyOp& copy) const {
+    if (file_->tap() != nullptr) file_->tap()->Starts(RequestOf(copy));
+  }
+
   // Before a write: false if the host frame is not what its header says; else the header is ready.
   bool PrepareWrite(const CopyOp& copy) const;
 
@@ -48,6 +54,13 @@ class FrameIo {
   NvmeStats stats() const;
 
  private:
+  IoRequest RequestOf(const CopyOp& copy) const {
+    return {.write = !IsRead(copy),
+            .offset_bytes = OffsetBytes(copy),
+            .bytes = frame_bytes_,
+            .buffer = Buffer(copy)};
+  }
+
   HostArena* arena_;
   PageFile* file_;
   uint32_t frame_bytes_;
@@ -55,6 +68,7 @@ class FrameIo {
   std::atomic<uint64_t> reads_{0};
   std::atomic<uint64_t> writes_{0};
   std::atomic<uint64_t> failed_{0};
+  std::atomic<uint64_t> failed_in_row_{0};
   std::atomic<uint64_t> corrupt_{0};
 };
 

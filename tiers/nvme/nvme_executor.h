@@ -39,7 +39,12 @@ struct NvmeStats {
   uint64_t written_bytes = 0;
   uint64_t failed = 0;   // Operations of either kind.
   uint64_t corrupt = 0;  // The same.
+  // Since an operation last went well. For want of room or under a limit does not count.
+  uint64_t failed_in_row = 0;
 };
+
+// A device that fails as often in a row is taken out of service.
+inline constexpr uint64_t kFailedInRowMax = 16;
 
 class NvmeExecutor : public CopyExecutor {
  public:

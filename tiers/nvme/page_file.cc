@@ -22,6 +22,7 @@
 #include "memmgr/base/crash_point.h"
 #include "memmgr/base/status_macros.h"
 #include "tiers/nvme/aligned_buffer.h"
+#include "tiers/nvme/recording_tap.h"
 #include "tiers/nvme/superblock.h"
 
 namespace kvpager {
@@ -106,7 +107,9 @@ absl::StatusOr<std::unique_ptr<PageFile>> PageFile::Open(const Options& options)
 }
 
 PageFile::PageFile(const Options& options)
-    : options_(options), frame_bytes_(options.geometry.frame_bytes_host()) {}
+    : options_(options), frame_bytes_(options.geometry.frame_bytes_host()) {
+  if (options_.tap == nullptr) options_.tap = RecordingTap::FromEnvironment();
+}
 
 PageFile::~PageFile() {
   if (fd_ < 0) return;
@@ -237,12 +240,33 @@ absl::Status PageFile::Reserve(uint64_t frames_before, uint64_t bytes_before) {
   return result == 0 ? absl::OkStatus() : SystemError(options_.path, "flush the folder of", error);
 }
 
+// Bytes written, or -1 with errno.
+ssize_t PageFile::WriteBlock(const std::byte* block) {
+  const IoRequest request{.write = true,
+                          .offset_bytes = 0,
+                          .bytes = static_cast<uint32_t>(kSuperblockBytes),
+                          .buffer = block};
+  if (tap() != nullptr) tap()->Starts(request);
+  const ssize_t put = pwrite(fd_, block, request.bytes, 0);
+  if (tap() == nullptr) return put;
+  const int64_t told = tap()->Ends(request, put < 0 ? -int64_t{errno} : int64_t{put});
+  if (told < 0) errno = static_cast<int>(-told);
+  return told < 0 ? -1 : static_cast<ssize_t>(told);
+}
+
+// 0 or an errno.
+int PageFile::SyncData() {
+  if (tap() != nullptr) tap()->FlushStarts();
+  const int error = fdatasync(fd_) == 0 ? 0 : errno;
+  return tap() == nullptr ? error : tap()->FlushEnds(error);
+}
+
 absl::Status PageFile::WriteSuperblock(PageFileState state, uint64_t frames_in_file) {
   AlignedBuffer block(kSuperblockBytes);
   PackSuperblock(options_.geometry, options_.model_fingerprint,
                  {.state = state, .frames = frames_in_file, .incarnation = options_.incarnation},
                  block.data());
-  const ssize_t put = pwrite(fd_, block.data(), block.size(), 0);
+  const ssize_t put = WriteBlock(block.data());
   if (put != static_cast<ssize_t>(block.size())) {
     const int error = put < 0 ? errno : ENOSPC;
     if (error == ENOSPC || error == EFBIG || error == EDQUOT) {
@@ -250,7 +274,9 @@ absl::Status PageFile::WriteSuperblock(PageFileState state, uint64_t frames_in_f
     }
     return SystemError(options_.path, "write the superblock of", error);
   }
-  if (fdatasync(fd_) != 0) return SystemError(options_.path, "flush the superblock of", errno);
+  if (const int error = SyncData(); error != 0) {
+    return SystemError(options_.path, "flush the superblock of", error);
+  }
   KVP_CRASH_POINT("superblock_written");
   return absl::OkStatus();
 }
@@ -261,7 +287,9 @@ uint64_t PageFile::OffsetOf(FrameIndex frame) const {
 }
 
 absl::Status PageFile::Flush() {
-  if (flush_error_.load() == 0 && fdatasync(fd_) != 0) flush_error_.store(errno);
+  if (flush_error_.load() == 0) {
+    if (const int failed = SyncData(); failed != 0) flush_error_.store(failed);
+  }
   const int error = flush_error_.load();
   return error == 0 ? absl::OkStatus() : SystemError(options_.path, "flush", error);
 }

@@ -21,7 +21,10 @@
 #ifndef KVPAGER_TIERS_NVME_PAGE_FILE_H_
 #define KVPAGER_TIERS_NVME_PAGE_FILE_H_
 
+#include <sys/types.h>
+
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -32,6 +35,7 @@
 #include "memmgr/base/geometry.h"
 #include "memmgr/base/ids.h"
 #include "tiers/data_flusher.h"
+#include "tiers/nvme/io_tap.h"
 #include "tiers/nvme/superblock.h"
 
 namespace kvpager {
@@ -49,6 +53,7 @@ class PageFile final : public DataFlusher {
     DirectIo direct_io = DirectIo::kTry;
     // How long to wait for the lock: the writes of a daemon that was killed may still be landing.
     uint32_t lock_wait_ms = 2000;
+    IoTap* tap = nullptr;  // For tests.
   };
 
   static absl::StatusOr<std::unique_ptr<PageFile>> Open(const Options& options);
@@ -57,6 +62,7 @@ class PageFile final : public DataFlusher {
   PageFile& operator=(const PageFile&) = delete;
 
   int fd() const { return fd_; }
+  IoTap* tap() const { return options_.tap; }
   bool direct() const { return direct_; }
   uint32_t frames() const { return options_.frames; }
   uint64_t frame_bytes() const { return frame_bytes_; }
@@ -82,6 +88,8 @@ class PageFile final : public DataFlusher {
   absl::Status LoadOrCreate();
   absl::Status Reserve(uint64_t frames_before, uint64_t bytes_before);
   absl::Status WriteSuperblock(PageFileState state, uint64_t frames_in_file);
+  ssize_t WriteBlock(const std::byte* block);
+  int SyncData();
   void ChooseDirectIo();
 
   Options options_;

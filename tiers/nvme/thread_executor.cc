@@ -85,6 +85,7 @@ bool ThreadExecutor::Take(CopyOp& copy) {
 Completion ThreadExecutor::Perform(const CopyOp& copy) {
   if (!FrameIo::IsRead(copy) && !io_.PrepareWrite(copy)) return io_.ConcludeCorrupt(copy);
   const off_t offset = static_cast<off_t>(io_.OffsetBytes(copy));
+  io_.Begin(copy);
   ssize_t moved = 0;
   do {
     moved = FrameIo::IsRead(copy) ? pread(io_.fd(), io_.Buffer(copy), io_.frame_bytes(), offset)

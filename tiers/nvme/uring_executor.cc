@@ -177,6 +177,7 @@ void UringExecutor::Start(const CopyOp& copy) {
   if (frames_per_buffer_ > 0) {
     request.buffer_index = static_cast<int>(io_.HostFrame(copy).value / frames_per_buffer_);
   }
+  io_.Begin(copy);
   if (FrameIo::IsRead(copy)) {
     uring_->Read(request);
   } else {

@@ -157,8 +157,13 @@ std::vector<Warning> WarningsOf(const StatusReport& status) {
     const char* text;
   } rules[] = {
       {"BLOCKS_LOST", "blocks_lost", "blocks lost; engines recompute them. See the daemon's log"},
+      {"DURABLE_LOST", "restored_lost",
+       "durable blocks were not in the data file at the start. Check the disk"},
       {"NVME_CORRUPT", "nvme_corrupt", "frames with wrong bytes on NVMe. Check the disk"},
       {"NVME_FAILED", "nvme_failed", "reads or writes failed on NVMe. Check the disk"},
+      {"NVME_OUT_OF_SERVICE", "nvme_out_of_service",
+       "NVMe tier out of service, because its device failed again and again. Replace the disk and "
+       "start kvpagerd again"},
       {"HOST_CORRUPT", "copies_corrupt_host_to_hbm",
        "host frames whose checksum was wrong. Check the memory"},
       {"CATALOGUE_FAILED", "catalogue_writes_failed",
