@@ -4,12 +4,11 @@
 // rules and answers misuse as the driver does: cuInit and a current context first, sizes that are
 // multiples of the granularity, ranges that are reserved, then mapped, then made accessible, copies
 // between ranges that hold, streams in order and beside each other, events. "Device memory" is a
-// memfd, so its descriptors pass between processes; the device's addresses are not readable by the
-// CPU unless KVPAGER_FAKE_CUDA_CPU is set, so whoever follows one by mistake dies.
+// memfd, so its descriptors pass between processes; the CPU cannot follow the device's addresses,
+// so whoever does by mistake dies.
 //
 // Environment, read when the library is first used:
 //   KVPAGER_FAKE_CUDA_MEMORY  bytes of the one device, default 256 MiB
-//   KVPAGER_FAKE_CUDA_CPU     the CPU may follow device addresses
 //   KVPAGER_FAKE_CUDA_FAIL    an entry point and an error, "cuMemHostRegister_v2=801": fails always
 //   KVPAGER_FAKE_CUDA_LOSE    the device is lost behind so many copies
 //

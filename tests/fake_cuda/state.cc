@@ -29,7 +29,6 @@ State& State::Get() {
 State::State() {
   const char* const memory = std::getenv("KVPAGER_FAKE_CUDA_MEMORY");
   memory_bytes = memory == nullptr ? kMemoryBytes : std::strtoull(memory, nullptr, 10);
-  cpu_access = std::getenv("KVPAGER_FAKE_CUDA_CPU") != nullptr;
   if (const char* const lose = std::getenv("KVPAGER_FAKE_CUDA_LOSE")) {
     copies_until_lost = std::strtoll(lose, nullptr, 10);
   }

@@ -89,7 +89,6 @@ class State final : public Control {
 
   bool initialized = false;
   bool lost = false;
-  bool cpu_access = false;
   uint64_t memory_bytes = 0;
   int64_t copies_until_lost = -1;
   uint64_t context_references = 0;
