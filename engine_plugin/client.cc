@@ -37,6 +37,7 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Open(const ClientOptions& option
   attach.token = options.token;
   attach.engine_name = options.engine_name.empty() ? ProcessName() : options.engine_name;
   attach.message_free = options.message_free;
+  attach.gpu = options.gpu;
   KVP_ASSIGN_OR_RETURN(std::unique_ptr<Link> link, Link::Attach(link_options));
   return std::unique_ptr<Client>(new Client(std::move(link), options));
 }

@@ -63,6 +63,7 @@ struct ClientOptions {
   bool message_free = true;  // Steps on resident pages send nothing.
   Transport transport = Transport::kAutomatic;
   uint32_t spin_us = 0;  // With the ring.
+  bool gpu = false;      // Frames of HBM are reached with a GPU.
 };
 
 struct NameOptions {

@@ -89,6 +89,11 @@ absl::Status Client::Compact(uint64_t handle, uint32_t lane, uint64_t base_token
   }
   KVP_RETURN_IF_ERROR(CheckAccepted(accepted, sequence->length_tokens() - base_tokens));
   if (const size_t moved = FirstMoved(accepted); moved < accepted.size()) {
+    if (link_->on_gpu()) {
+      return absl::UnimplementedError(
+          "compact: rows of a pool on a GPU are not moved by the library; move them with a kernel "
+          "of yours in a step, then truncate the sequence");
+    }
     StepEntryRequest entry{};
     entry.seq = handle;
     entry.num_groups = kAll;

@@ -55,7 +55,7 @@ uint32_t SpinUsDefault() {
 absl::Status ReadTransport(const kvp_client_options& options, engine::ClientOptions& result) {
   constexpr uint32_t kSpinUsMax = 1000;
   result.spin_us = SpinUsDefault();
-  if (options.struct_size < sizeof(kvp_client_options)) return absl::OkStatus();
+  if (options.struct_size < offsetof(kvp_client_options, memory)) return absl::OkStatus();
   if (options.transport > KVP_TRANSPORT_RING) {
     return absl::InvalidArgumentError(absl::StrCat("options.transport is ", options.transport,
                                                    "; it must be a KVP_TRANSPORT_* value"));
@@ -70,6 +70,19 @@ absl::Status ReadTransport(const kvp_client_options& options, engine::ClientOpti
   result.transport = kTransports[options.transport];
   if (options.spin_us == KVP_SPIN_NONE) result.spin_us = 0;
   if (options.spin_us != 0 && options.spin_us != KVP_SPIN_NONE) result.spin_us = options.spin_us;
+  return absl::OkStatus();
+}
+
+// A member of version 1.2.
+absl::Status ReadMemory(const kvp_client_options& options, engine::ClientOptions& result) {
+  if (options.struct_size < offsetof(kvp_client_options, memory) + sizeof(options.memory)) {
+    return absl::OkStatus();
+  }
+  if (options.memory > KVP_MEMORY_CUDA) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("options.memory is ", options.memory, "; it must be a KVP_MEMORY_* value"));
+  }
+  result.gpu = options.memory == KVP_MEMORY_CUDA;
   return absl::OkStatus();
 }
 
@@ -109,6 +122,7 @@ absl::StatusOr<engine::ClientOptions> ToOptions(const kvp_client_options* option
   result.timeout_us = options->timeout_us;
   result.message_free = options->pinned_steps == 0;
   KVP_RETURN_IF_ERROR(ReadTransport(*options, result));
+  KVP_RETURN_IF_ERROR(ReadMemory(*options, result));
   return result;
 }
 

@@ -57,7 +57,7 @@ extern "C" {
 #endif
 
 #define KVP_ABI_MAJOR 1 /* changes when an old caller would break */
-#define KVP_ABI_MINOR 1 /* changes when something is added */
+#define KVP_ABI_MINOR 2 /* changes when something is added */
 
 typedef int32_t kvp_status;
 enum {
@@ -112,6 +112,11 @@ enum {
   KVP_TRANSPORT_RING = 2 /* KVP_UNIMPLEMENTED if the daemon has none */
 };
 
+enum {
+  KVP_MEMORY_HOST = 0, /* frames of HBM are read and written with the CPU */
+  KVP_MEMORY_CUDA = 1  /* with kernels on the daemon's GPU; the CPU never follows an address */
+};
+
 #define KVP_SPIN_NONE 0xffffffffu
 
 typedef struct kvp_client_options {
@@ -132,6 +137,8 @@ typedef struct kvp_client_options {
   uint32_t spin_us;      /* how long a call that waits for the daemon looks into the ring before it
                             sleeps; at most 1000. 0: the library chooses, none with fewer than four
                             processors; KVP_SPIN_NONE: none */
+  uint32_t memory;       /* KVP_MEMORY_*: how this engine reaches frames of HBM. A daemon that keeps
+                            them elsewhere refuses: KVP_FAILED_PRECONDITION. Since 1.2 */
 } kvp_client_options;
 
 /* Attaches: creates the pool or matches it, maps the page table, the device frames and the host

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "ipc/page_table_layout.h"
@@ -103,14 +104,35 @@ absl::Status Link::ConnectRing(const LinkOptions& options) {
 
 absl::Status Link::MapFrames(const Geometry& geometry) {
   const PoolInfo& pool_info = pool();
-  KVP_ASSIGN_OR_RETURN(hbm_, MapRegion(channel_, kRegionHbm, Access::kReadWrite,
-                                       pool_info.frames_hbm * geometry.frame_bytes_hbm()));
+  if (pool_info.gpu != GpuUuid{}) {
+    KVP_RETURN_IF_ERROR(MapGpu(geometry));
+  } else {
+    KVP_ASSIGN_OR_RETURN(hbm_, MapRegion(channel_, kRegionHbm, Access::kReadWrite,
+                                         pool_info.frames_hbm * geometry.frame_bytes_hbm()));
+  }
   KVP_ASSIGN_OR_RETURN(lanes_,
                        MapRegion(channel_, kRegionLanes, Access::kReadWrite, kLanesRegionBytes));
   if (pool_info.frames_host != 0) {
     KVP_ASSIGN_OR_RETURN(host_, MapRegion(channel_, kRegionHost, Access::kReadOnly,
                                           pool_info.frames_host * pool_info.frame_bytes_host));
   }
+  return absl::OkStatus();
+}
+
+absl::Status Link::MapGpu(const Geometry& geometry) {
+  std::vector<GpuPart> parts;
+  uint64_t bytes = 0;
+  while (const RegionInfo* info = channel_.FindRegion(GpuPartName(parts.size()))) {
+    if (info->bytes == 0 || info->bytes > kFrameBytesMax * kFramesPerTierMax - bytes) {
+      return Contradiction("the size of a GPU part");
+    }
+    bytes += info->bytes;
+    parts.push_back({channel_.TakeRegion(info->name), info->bytes});
+  }
+  if (bytes < pool().frames_hbm * geometry.frame_bytes_hbm()) {
+    return Contradiction("the GPU's parts are smaller than the pool");
+  }
+  KVP_ASSIGN_OR_RETURN(gpu_, GpuPool::Import(pool().gpu, std::move(parts)));
   return absl::OkStatus();
 }
 

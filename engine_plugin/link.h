@@ -25,6 +25,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "engine_plugin/gpu_pool.h"
 #include "engine_plugin/wakeup.h"
 #include "ipc/attach.h"
 #include "ipc/deadline.h"
@@ -62,7 +63,9 @@ class Link {
   const PoolInfo& pool() const { return channel_.reply().pool; }
   const SessionToken& session() const { return channel_.reply().session; }
   const PageTableReader& page_table() const { return page_table_; }
-  uint8_t* hbm() const { return hbm_.data(); }
+  // Of frame 0; an address of the GPU if on_gpu().
+  uint8_t* hbm() const { return gpu_ == nullptr ? hbm_.data() : gpu_->base(); }
+  bool on_gpu() const { return gpu_ != nullptr; }
   SharedLanes& lanes() const { return *reinterpret_cast<SharedLanes*>(lanes_.data()); }
   uint8_t* host() const { return host_.data(); }  // Read-only; null where there is none.
 
@@ -95,6 +98,7 @@ class Link {
   Link(AttachClient channel, PageTableReader page_table)
       : channel_(std::move(channel)), page_table_(std::move(page_table)) {}
   absl::Status MapFrames(const Geometry& geometry);
+  absl::Status MapGpu(const Geometry& geometry);
   absl::Status Connect(const LinkOptions& options);
   absl::Status ConnectRing(const LinkOptions& options);
   absl::Status ReceiveOnce(const Deadline& deadline, MessageBytes& bytes);
@@ -107,7 +111,8 @@ class Link {
 
   AttachClient channel_;
   PageTableReader page_table_;
-  ShmRegion hbm_;
+  ShmRegion hbm_;  // One of the two.
+  std::unique_ptr<GpuPool> gpu_;
   ShmRegion lanes_;
   ShmRegion host_;
   // One of the two.

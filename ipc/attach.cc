@@ -1,5 +1,7 @@
 #include "ipc/attach.h"
 
+#include <cstring>
+
 #include "ipc/wire_values.h"
 #include "memmgr/base/status_macros.h"
 
@@ -27,13 +29,21 @@ Geometry Take(const wire::PoolGeometry& geometry) {
 
 flatbuffers::Offset<wire::PoolInfo> Put(flatbuffers::FlatBufferBuilder& builder,
                                         const PoolInfo& pool) {
+  uint64_t words[2];
+  std::memcpy(words, pool.gpu.data(), sizeof(words));
+  const wire::GpuUuid gpu(words[0], words[1]);
   return wire::CreatePoolInfo(builder, pool.blocks_max, pool.num_groups, pool.frames_hbm,
                               pool.frame_bytes_hbm, pool.frames_host, pool.frame_bytes_host,
                               pool.blocks_nvme, pool.page_tokens, pool.keys_per_command_max,
-                              pool.entries_per_step_max);
+                              pool.entries_per_step_max, pool.gpu == GpuUuid{} ? nullptr : &gpu);
 }
 
 PoolInfo Take(const wire::PoolInfo& pool) {
+  GpuUuid gpu{};
+  if (pool.gpu() != nullptr) {
+    const uint64_t words[2] = {pool.gpu()->word0(), pool.gpu()->word1()};
+    std::memcpy(gpu.data(), words, sizeof(words));
+  }
   return {.blocks_max = pool.blocks_max(),
           .num_groups = pool.num_groups(),
           .frames_hbm = pool.frames_hbm(),
@@ -43,7 +53,8 @@ PoolInfo Take(const wire::PoolInfo& pool) {
           .blocks_nvme = pool.blocks_nvme(),
           .page_tokens = pool.page_tokens(),
           .keys_per_command_max = pool.keys_per_command_max(),
-          .entries_per_step_max = pool.entries_per_step_max()};
+          .entries_per_step_max = pool.entries_per_step_max(),
+          .gpu = gpu};
 }
 
 flatbuffers::Offset<flatbuffers::String> Put(flatbuffers::FlatBufferBuilder& builder,
@@ -73,6 +84,8 @@ absl::Status CheckEncoded(const MessageBytes& message) {
 
 }  // namespace
 
+std::string GpuPartName(size_t index) { return "gpu_part." + std::to_string(index); }
+
 absl::Status EncodeAttachRequest(const AttachRequest& request, MessageBytes& message) {
   flatbuffers::FlatBufferBuilder builder(1024);
   const auto pool = Put(builder, request.pool);
@@ -83,7 +96,7 @@ absl::Status EncodeAttachRequest(const AttachRequest& request, MessageBytes& mes
   const auto engine_name = Put(builder, request.engine_name);
   const auto root = wire::CreateAttachRequest(
       builder, request.version_major, request.version_minor, request.admin, pool, geometry, model,
-      name_space, token, engine_name, request.message_free, request.ring);
+      name_space, token, engine_name, request.message_free, request.ring, request.gpu);
   KVP_RETURN_IF_ERROR(EncodeMessage(0, SessionToken{}, builder, root, message));
   return CheckEncoded(message);
 }
@@ -104,6 +117,7 @@ absl::StatusOr<AttachRequest> DecodeAttachRequest(absl::Span<const uint8_t> byte
   request.engine_name = StringOf(body.engine_name());
   request.message_free = body.message_free();
   request.ring = body.ring();
+  request.gpu = body.gpu();
   return request;
 }
 

@@ -9,6 +9,7 @@
 #ifndef KVPAGER_IPC_ATTACH_H_
 #define KVPAGER_IPC_ATTACH_H_
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -32,7 +33,11 @@ inline constexpr std::string_view kRegionLanes = "lanes";           // Writable;
 // nothing on ZeroMQ.
 inline constexpr std::string_view kRegionRing = "ring";          // Writable.
 inline constexpr std::string_view kRegionDoorbell = "doorbell";  // 0 bytes: a socket, no memory.
-inline constexpr size_t kRegionsMax = 8;
+// In place of "hbm" where the pool is on a GPU: its parts, one behind the other, as descriptors
+// that the CUDA driver exported.
+inline constexpr size_t kGpuPartsMax = 64;
+std::string GpuPartName(size_t index);  // "gpu_part.0"
+inline constexpr size_t kRegionsMax = 8 + kGpuPartsMax;
 inline constexpr size_t kAttachBytesMax = 16 * 1024;  // A request or a reply.
 
 struct AttachRequest {
@@ -47,7 +52,11 @@ struct AttachRequest {
   std::string engine_name;    // At most 255 bytes. For people.
   bool message_free = false;  // It keeps its lanes (ipc/lanes.h).
   bool ring = false;          // It takes a ring if it gets one (ipc/ring_layout.h).
+  bool gpu = false;           // It reads and writes frames with a GPU, not with the CPU.
 };
+
+// All zero: none.
+using GpuUuid = std::array<uint8_t, 16>;
 
 struct PoolInfo {
   uint32_t blocks_max = 0;
@@ -60,6 +69,7 @@ struct PoolInfo {
   uint32_t page_tokens = 0;
   uint32_t keys_per_command_max = 0;
   uint32_t entries_per_step_max = 0;
+  GpuUuid gpu{};  // Where the frames of HBM are; none: they are ordinary memory.
 };
 
 struct RegionInfo {

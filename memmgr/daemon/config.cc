@@ -19,6 +19,7 @@ namespace kvpager {
 namespace {
 
 constexpr uint64_t kAutoHbmBytesMax = kGiB;
+constexpr uint64_t kAutoGpuPercent = 80;  // Engines need some, too.
 constexpr uint64_t kAutoHostBytesMax = 4 * kGiB;
 constexpr uint64_t kAutoNvmeBytesMax = 64 * kGiB;
 constexpr uint64_t kBlocksMax = uint64_t{1} << 26;  // Frames have 26 bits in a page table word.
@@ -65,10 +66,49 @@ SizeSetting ReadSize(ValueReader& reader, const RawConfig& raw, Key size_key, Ke
   return size;
 }
 
+// A tier in ordinary memory that the machine cannot have.
+void RefuseTooMuch(ValueReader& reader, const Machine& machine, Key key, const SizeSetting& size) {
+  if (size.bytes > machine.memory_free_bytes) {
+    reader.Refuse(
+        key, absl::StrCat("is ", FormatBytes(size.bytes), ", but only ",
+                          FormatBytes(machine.memory_free_bytes), " of memory are free; lower it"));
+  }
+  if (size.bytes > machine.file_size_bytes_max) {
+    reader.Refuse(key, absl::StrCat("is more than the limit on file sizes of ",
+                                    FormatBytes(machine.file_size_bytes_max),
+                                    "; raise it (ulimit -f) or lower the size"));
+  }
+}
+
+// Whether HBM is on a GPU.
+void ReadDevice(ValueReader& reader, const RawConfig& raw, const Machine& machine, Config& config) {
+  const absl::StatusOr<HbmDevice> device = ParseHbmDevice(raw[Key::kHbmDevice].text);
+  if (!device.ok()) {
+    reader.Refuse(Key::kHbmDevice, std::string(device.status().message()));
+    return;
+  }
+  if (device->place == HbmPlace::kHost) return;
+  config.gpu_ordinal = device->ordinal;
+  config.hbm_on_gpu = machine.gpu_free_bytes.ok();
+  if (config.hbm_on_gpu) return;
+  const std::string reason(machine.gpu_free_bytes.status().message());
+  if (device->place == HbmPlace::kGpuIfAny) {
+    config.no_gpu_reason = reason;
+    return;
+  }
+  reader.Refuse(Key::kHbmDevice,
+                absl::StrCat("cannot be used: ", reason, "; say \"host\" for ordinary memory"));
+}
+
 void ReadMemory(ValueReader& reader, const RawConfig& raw, const Machine& machine, Config& config) {
+  ReadDevice(reader, raw, machine, config);
   const uint64_t free_bytes = machine.memory_free_bytes;
-  config.hbm = ReadSize(reader, raw, Key::kHbmSize, Key::kHbmBlocks,
-                        {.free_bytes = free_bytes, .divisor = 16, .bytes_max = kAutoHbmBytesMax});
+  const uint64_t gpu_free_bytes = config.hbm_on_gpu ? *machine.gpu_free_bytes : 0;
+  config.hbm = ReadSize(
+      reader, raw, Key::kHbmSize, Key::kHbmBlocks,
+      config.hbm_on_gpu
+          ? AutoSize{gpu_free_bytes, 1, gpu_free_bytes / 100 * kAutoGpuPercent}
+          : AutoSize{.free_bytes = free_bytes, .divisor = 16, .bytes_max = kAutoHbmBytesMax});
   config.host = ReadSize(reader, raw, Key::kHostSize, Key::kHostBlocks,
                          {.free_bytes = free_bytes, .divisor = 4, .bytes_max = kAutoHostBytesMax});
   if (config.host.unit == SizeUnit::kBlocks && config.host.value < 2) {
@@ -77,22 +117,18 @@ void ReadMemory(ValueReader& reader, const RawConfig& raw, const Machine& machin
   }
   constexpr std::array<std::string_view, 2> kHugepages = {"auto", "off"};
   config.hugepages = static_cast<Hugepages>(reader.Choice(Key::kHostHugepages, kHugepages));
-  for (const auto& [key, size] :
-       {std::pair{Key::kHbmSize, config.hbm}, std::pair{Key::kHostSize, config.host}}) {
-    if (size.bytes > free_bytes) {
-      reader.Refuse(key, absl::StrCat("is ", FormatBytes(size.bytes), ", but only ",
-                                      FormatBytes(free_bytes), " of memory are free; lower it"));
-    }
-    if (size.bytes > machine.file_size_bytes_max) {
-      reader.Refuse(key, absl::StrCat("is more than the limit on file sizes of ",
-                                      FormatBytes(machine.file_size_bytes_max),
-                                      "; raise it (ulimit -f) or lower the size"));
-    }
+  if (config.hbm_on_gpu && config.hbm.bytes > gpu_free_bytes) {
+    reader.Refuse(Key::kHbmSize, absl::StrCat("is ", FormatBytes(config.hbm.bytes), ", but only ",
+                                              FormatBytes(gpu_free_bytes), " of cuda:",
+                                              config.gpu_ordinal, " are free; lower it"));
   }
-  if (config.hbm.bytes + config.host.bytes > free_bytes) {
+  if (!config.hbm_on_gpu) RefuseTooMuch(reader, machine, Key::kHbmSize, config.hbm);
+  RefuseTooMuch(reader, machine, Key::kHostSize, config.host);
+  const uint64_t hbm_bytes = config.hbm_on_gpu ? 0 : config.hbm.bytes;
+  if (hbm_bytes + config.host.bytes > free_bytes) {
     reader.Refuse(Key::kHostSize,
                   absl::StrCat("and ", Quote(raw, Key::kHbmSize), " are together ",
-                               FormatBytes(config.hbm.bytes + config.host.bytes), ", but only ",
+                               FormatBytes(hbm_bytes + config.host.bytes), ", but only ",
                                FormatBytes(free_bytes), " of memory are free; lower one of them"));
   }
 }

@@ -68,7 +68,9 @@ struct RawConfig {
 struct Machine {
   uint64_t memory_free_bytes = 0;               // Available, the control group's limit respected.
   uint64_t file_size_bytes_max = ~uint64_t{0};  // RLIMIT_FSIZE.
-  uint64_t disk_free_bytes = 0;   // Where nvme.path is or would be; its data file's included.
+  uint64_t disk_free_bytes = 0;  // Where nvme.path is or would be; its data file's included.
+  // Of the GPU that hbm.device asks for; an error says why there is none.
+  absl::StatusOr<uint64_t> gpu_free_bytes = absl::UnavailableError("hbm.device asks for no GPU");
   std::string runtime_directory;  // For the socket: exists or may be made.
   std::string state_directory;    // For nvme.path = "auto".
 };
@@ -79,6 +81,13 @@ struct SizeSetting {
   SizeUnit unit = SizeUnit::kAuto;
   uint64_t value = 0;  // As given: bytes, percent, blocks.
   uint64_t bytes = 0;  // Resolved on this machine; 0 if the unit is kBlocks (the geometry decides).
+};
+
+// hbm.device as people write it.
+enum class HbmPlace { kHost, kGpu, kGpuIfAny };
+struct HbmDevice {
+  HbmPlace place = HbmPlace::kHost;
+  int ordinal = 0;  // Of the GPU, as the driver counts them.
 };
 
 enum class Hugepages { kAuto, kOff };
@@ -106,6 +115,9 @@ struct NamespaceConfig {
 struct Config {
   RawConfig raw;  // For --print-config.
 
+  bool hbm_on_gpu = false;
+  int gpu_ordinal = 0;
+  std::string no_gpu_reason;  // hbm.device = "auto" found none: why. Else empty.
   SizeSetting hbm;
   SizeSetting host;
   SizeSetting nvme;
@@ -137,6 +149,13 @@ absl::StatusOr<SizeSetting> ParseSize(std::string_view text);
 
 // A quota as people write it: a size, a share of the tier, or "12 blocks". "auto" is refused.
 absl::StatusOr<SizeSetting> ParseQuota(std::string_view text);
+
+// config_device.cc. "host", "auto", "cuda:0".
+absl::StatusOr<HbmDevice> ParseHbmDevice(std::string_view text);
+
+// Free memory of the GPU that the configuration asks for; else why there is none. Starts the
+// driver.
+absl::StatusOr<uint64_t> GpuFreeBytes(const RawConfig& raw);
 
 // config_quotas.cc: what a [[namespace]] says of quotas, checked as far as that can be before the
 // tiers' sizes are known.

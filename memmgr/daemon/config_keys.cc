@@ -19,6 +19,8 @@ namespace {
 using enum ValueShape;
 
 constexpr std::array<KeyInfo, kKeyCount> kKeys = {{
+    {Key::kHbmDevice, "hbm.device", "host", kString,
+     "Where HBM is: host (ordinary memory), cuda:N (that GPU), auto (cuda:0, else host)."},
     {Key::kHbmSize, "hbm.size", "auto", kString,
      "Device memory for pages: bytes, \"64MiB\", \"80%\" of the free memory, or \"auto\"."},
     {Key::kHbmBlocks, "hbm.blocks", "0", kNumber,

@@ -19,6 +19,7 @@ namespace kvpager {
 
 // In the order of ConfigKeys(), which is the order of --print-config.
 enum class Key : size_t {
+  kHbmDevice,
   kHbmSize,
   kHbmBlocks,
   kHostSize,

@@ -60,6 +60,7 @@ void BlockSignals() {
 absl::Status Daemon::Run() {
   while (!stopping_) {
     Turn(MonotonicNow());
+    if (pool_ != nullptr) KVP_RETURN_IF_ERROR(CheckDevice());
     uint64_t sleep_ns = SleepNs(MonotonicNow());
     if (sleep_ns > 0 && !server_->Sleep()) sleep_ns = 0;
     const absl::Span<const WakeEvent> events = waiter_.Wait(sleep_ns);
@@ -229,6 +230,17 @@ absl::Status Daemon::Open() {
   reception_.emplace(*std::move(reception));
   KVP_ASSIGN_OR_RETURN(server_, Server::Create(config_, group, &waiter_));
   return absl::OkStatus();
+}
+
+// Without its device nothing can be served, and nothing more be saved: the daemon ends as if it had
+// been killed, and the next start reads the headers.
+absl::Status Daemon::CheckDevice() {
+  absl::Status health = pool_->device().health();
+  if (health.ok()) return health;
+  LogError(std::string(health.message()));
+  reception_->StopListening();
+  pool_->page_table().SetState(PageTableState::kStopped);
+  return health;
 }
 
 // No new engines and requests; what is in flight may finish, for a while. Pages that are only in

@@ -51,6 +51,7 @@ class Daemon {
   void PollRequests(Instant now);
   void TickIfDue(Instant now);
   uint64_t SleepNs(Instant now) const;
+  absl::Status CheckDevice();
   absl::Status Stop();
 
   // daemon_attach.cc

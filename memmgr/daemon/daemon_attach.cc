@@ -33,6 +33,32 @@ absl::StatusOr<UniqueFd> GiveRing(Session& session, AttachReply& reply, std::vec
   return std::move(bells->second);
 }
 
+// Who follows addresses with the CPU cannot have frames on a GPU, nor the other way round.
+absl::Status CheckReach(const AttachRequest& request, const Config& config) {
+  if (request.gpu == config.hbm_on_gpu) return absl::OkStatus();
+  if (request.gpu) {
+    return absl::FailedPreconditionError(
+        "this engine wants frames on a GPU, and the daemon's are in ordinary memory; start it with "
+        "--hbm.device=cuda:0, or open the client with memory = KVP_MEMORY_HOST");
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the daemon's frames are on the GPU cuda:", config.gpu_ordinal,
+      ", and this engine reads them with the CPU; open the client with memory = KVP_MEMORY_CUDA, "
+      "or start the daemon with --hbm.device=host"));
+}
+
+// The pool's frames: one region of memory, or the parts of it that a GPU has.
+void AddFrames(const Device& device, AttachReply& reply, std::vector<int>& fds) {
+  const bool on_gpu = device.gpu().has_value();
+  const absl::Span<const DevicePart> parts = device.parts();
+  for (size_t i = 0; i < parts.size(); ++i) {
+    reply.regions.push_back(
+        {on_gpu ? GpuPartName(i) : std::string(kRegionHbm), parts[i].bytes, true});
+    fds.push_back(parts[i].fd);
+  }
+}
+static_assert(kDevicePartsMax == kGpuPartsMax);
+
 }  // namespace
 
 void Daemon::ServeAttaches(Instant now) {
@@ -91,6 +117,7 @@ absl::Status Daemon::AttachEngine(const Ask& ask, Instant now) {
   KVP_RETURN_IF_ERROR(request.geometry.Validate(1));
   KVP_ASSIGN_OR_RETURN(const NamespaceId name_space,
                        namespaces_.Admit(request.name_space, request.token));
+  KVP_RETURN_IF_ERROR(CheckReach(request, config_));
   KVP_RETURN_IF_ERROR(EnsurePool({request.pool, request.geometry, request.model}));
   absl::StatusOr<ShmRegion> lanes = ShmRegion::Create("kvpager-lanes", kLanesRegionBytes);
   if (!lanes.ok()) return lanes.status();
@@ -108,13 +135,13 @@ absl::Status Daemon::AttachEngine(const Ask& ask, Instant now) {
   reply.session = session->token;
   reply.endpoint = server_->endpoint();
   reply.pool = pool_->info();
-  reply.regions = {
-      {std::string(kRegionPageTable), pool_->page_table().bytes(), false},
-      {std::string(kRegionHbm), pool_->device().frames() * pool_->device().frame_bytes(), true},
-      {std::string(kRegionHost), pool_->arena().bytes(), false},
-      {std::string(kRegionLanes), session->lanes.bytes(), true}};
-  std::vector<int> fds = {pool_->page_table().fd(), pool_->device().export_fd(),
-                          pool_->arena().fd(), session->lanes.fd()};
+  reply.regions = {{std::string(kRegionPageTable), pool_->page_table().bytes(), false}};
+  std::vector<int> fds = {pool_->page_table().fd()};
+  AddFrames(pool_->device(), reply, fds);
+  reply.regions.push_back({std::string(kRegionHost), pool_->arena().bytes(), false});
+  fds.push_back(pool_->arena().fd());
+  reply.regions.push_back({std::string(kRegionLanes), session->lanes.bytes(), true});
+  fds.push_back(session->lanes.fd());
   UniqueFd engine_bell;
   if (request.ring && config_.ring_enabled) {
     absl::StatusOr<UniqueFd> bell = GiveRing(*session, reply, fds);

@@ -97,6 +97,7 @@ Machine DetectMachine(const Environment& environment, const RawConfig& raw) {
       VariableOr(environment, "XDG_STATE_HOME", home + "/.local/state") + "/kvpager";
   machine.runtime_directory = DefaultSocketDirectory();
   const std::string nvme_directory = NvmeDirectoryOf(raw, machine);
+  machine.gpu_free_bytes = GpuFreeBytes(raw);
   if (!nvme_directory.empty()) machine.disk_free_bytes = DiskFreeBytes(nvme_directory);
   return machine;
 }

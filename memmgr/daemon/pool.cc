@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,6 +19,8 @@
 #include "memmgr/daemon/log.h"
 #include "memmgr/daemon/pool_restore.h"
 #include "tiers/catalogue/rocksdb_catalogue.h"
+#include "tiers/hbm/cuda_device.h"
+#include "tiers/hbm/host_device.h"
 #include "tiers/nvme/scan.h"
 
 namespace kvpager {
@@ -48,6 +51,23 @@ void WriteRepairs(Catalogue& catalogue, absl::Span<const CatalogueWrite> repairs
       nanosleep(&millisecond, nullptr);
     }
   }
+}
+
+absl::StatusOr<std::unique_ptr<Device>> MakeDevice(const Config& config, uint32_t frames,
+                                                   const Geometry& geometry) {
+  if (!config.hbm_on_gpu) {
+    if (!config.no_gpu_reason.empty()) {
+      LogWarning(absl::StrCat("hbm.device = \"auto\": HBM is ordinary memory, because ",
+                              config.no_gpu_reason));
+    }
+    return HostDevice::Create({.frames = frames, .frame_bytes = geometry.frame_bytes_hbm()});
+  }
+  const absl::StatusOr<cuda::DriverTable>& driver = cuda::ProcessDriver();
+  if (!driver.ok()) return driver.status();
+  return CudaDevice::Create({.driver = *driver,
+                             .ordinal = config.gpu_ordinal,
+                             .frames = frames,
+                             .frame_bytes = geometry.frame_bytes_hbm()});
 }
 
 }  // namespace
@@ -89,8 +109,7 @@ absl::Status Pool::BuildNvme(const Config& config, const DataDirectory& director
 absl::Status Pool::BuildMemory(const Config& config) {
   const Geometry& geometry = identity_.geometry;
   KVP_ASSIGN_OR_RETURN(device_,
-                       HostDevice::Create({.frames = limits_.frames_max[TierIndex(Tier::kHbm)],
-                                           .frame_bytes = geometry.frame_bytes_hbm()}));
+                       MakeDevice(config, limits_.frames_max[TierIndex(Tier::kHbm)], geometry));
   KVP_ASSIGN_OR_RETURN(
       arena_,
       HostArena::Create({.geometry = geometry,
@@ -210,6 +229,7 @@ absl::Status Pool::Match(const PoolIdentity& identity) const {
 }
 
 PoolInfo Pool::info() const {
+  const std::optional<DeviceUuid> gpu = device_->gpu();
   return {.blocks_max = limits_.blocks_max,
           .num_groups = limits_.num_groups,
           .frames_hbm = device_->frames(),
@@ -219,7 +239,8 @@ PoolInfo Pool::info() const {
           .blocks_nvme = blocks_nvme(),
           .page_tokens = limits_.page_tokens,
           .keys_per_command_max = limits_.keys_per_command_max,
-          .entries_per_step_max = limits_.step_entries_per_step_max};
+          .entries_per_step_max = limits_.step_entries_per_step_max,
+          .gpu = gpu.value_or(GpuUuid{})};
 }
 
 absl::Status Pool::CloseClean() {

@@ -33,8 +33,8 @@
 #include "memmgr/daemon/config.h"
 #include "memmgr/daemon/data_directory.h"
 #include "tiers/catalogue/catalogue.h"
+#include "tiers/hbm/device.h"
 #include "tiers/hbm/device_executor.h"
-#include "tiers/hbm/host_device.h"
 #include "tiers/host/host_arena.h"
 #include "tiers/nvme/nvme_executor.h"
 #include "tiers/nvme/page_file.h"
@@ -78,7 +78,7 @@ class Pool {
   Core& core() { return *core_; }
   PageTableWriter& page_table() { return *page_table_; }
   HostArena& arena() { return *arena_; }
-  HostDevice& device() { return *device_; }
+  Device& device() { return *device_; }
   DeviceExecutor& device_executor() { return *device_executor_; }
   NvmeExecutor* nvme_executor() { return nvme_executor_.get(); }  // Null: no NVMe tier.
   PageFile* page_file() { return page_file_.get(); }              // The same.
@@ -100,8 +100,8 @@ class Pool {
   PoolIdentity identity_;
   Limits limits_;
   RestoreCounts restored_;
-  std::unique_ptr<HostDevice> device_;
   std::unique_ptr<HostArena> arena_;
+  std::unique_ptr<Device> device_;  // Behind the arena, which it may have registered.
   std::unique_ptr<PageFile> page_file_;
   std::unique_ptr<Catalogue> catalogue_;
   std::unique_ptr<DeviceExecutor> device_executor_;

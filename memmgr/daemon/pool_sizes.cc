@@ -105,8 +105,8 @@ absl::StatusOr<PoolOptions> PoolOptionsOf(const Config& config, const Geometry& 
               {"host", config.host, host_block_bytes, 0, 2},
               {"nvme", config.nvme, host_block_bytes, kFrameHeaderBytes, 1}}},
             options);
-  const uint64_t memory_bytes =
-      options.blocks_hbm * hbm_block_bytes + options.blocks_host * host_block_bytes;
+  const uint64_t memory_bytes = (config.hbm_on_gpu ? 0 : options.blocks_hbm * hbm_block_bytes) +
+                                options.blocks_host * host_block_bytes;
   if (memory_bytes > memory_free_bytes) {
     return absl::ResourceExhaustedError(absl::StrCat(
         options.blocks_hbm, " blocks of hbm and ", options.blocks_host, " of host need ",

@@ -39,6 +39,14 @@ kvp_status TestEngine::Note(kvp_status status) {
   return status;
 }
 
+void TestEngine::Copy(void* target, const void* source, size_t bytes) const {
+  if (options_.copy == nullptr) {
+    std::memcpy(target, source, bytes);
+  } else {
+    options_.copy(target, source, bytes);
+  }
+}
+
 kvp_status TestEngine::Open(const EngineOptions& options) {
   Close();
   options_ = options;
@@ -60,6 +68,7 @@ kvp_status TestEngine::Open(const EngineOptions& options) {
   client_options.name_space = options_.name_space.c_str();
   client_options.model = options_.model.c_str();
   client_options.engine_name = options.engine_name;
+  client_options.memory = options_.memory;
   client_options.geometry = &geometry;
   client_options.timeout_us = options.call_timeout_us;
   if (const kvp_status status = Note(kvp_client_open(&client_options, &client_));
@@ -136,7 +145,8 @@ kvp_status TestEngine::WriteLastRow(kvp_step* step, uint64_t tokens) {
   const auto block = static_cast<int64_t>((tokens - 1) / options_.page_tokens);
   const auto row = static_cast<int64_t>((tokens - 1) % options_.page_tokens);
   const int64_t at = view.indices[block] * pool_.k_strides[0] + row * pool_.k_strides[1];
-  std::memset(static_cast<char*>(k) + 2 * at, 0x5a, size_t{2} * options_.head_dim);
+  const std::vector<char> written(size_t{2} * options_.head_dim, 0x5a);
+  Copy(static_cast<char*>(k) + 2 * at, written.data(), written.size());
   return KVP_OK;
 }
 
@@ -155,6 +165,9 @@ kvp_status TestEngine::CheckAndFill(kvp_step* step, uint64_t prompt, uint32_t bl
                                     Served& served) {
   const size_t words =
       size_t{options_.page_tokens} * options_.num_kv_heads * options_.head_dim / 4;  // 2 bytes each
+  std::vector<uint64_t> wanted(words);
+  std::vector<uint64_t> found(words);
+  const size_t bytes = words * sizeof(uint64_t);
   std::vector<bool> wrong(blocks, false);
   for (uint32_t layer = 0; layer < kNumLayers; ++layer) {
     kvp_view view = {};
@@ -170,13 +183,12 @@ kvp_status TestEngine::CheckAndFill(kvp_step* step, uint64_t prompt, uint32_t bl
       const bool is_v = item % 2 == 1;
       const int64_t stride = 2 * (is_v ? pool_.v_strides[0] : pool_.k_strides[0]);
       char* place = static_cast<char*>(data[item % 2]) + view.indices[block] * stride;
-      for (size_t i = 0; i < words; ++i) {
-        const uint64_t word = Word(prompt, block, layer, is_v, i);
-        if (block >= served.reused_blocks) {
-          std::memcpy(place + i * sizeof(word), &word, sizeof(word));
-        } else if (std::memcmp(place + i * sizeof(word), &word, sizeof(word)) != 0) {
-          wrong[block] = true;
-        }
+      for (size_t i = 0; i < words; ++i) wanted[i] = Word(prompt, block, layer, is_v, i);
+      if (block >= served.reused_blocks) {
+        Copy(place, wanted.data(), bytes);
+      } else {
+        Copy(found.data(), place, bytes);
+        if (found != wanted) wrong[block] = true;
       }
     }
   }

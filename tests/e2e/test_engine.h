@@ -8,6 +8,7 @@
 #ifndef KVPAGER_TESTS_E2E_TEST_ENGINE_H_
 #define KVPAGER_TESTS_E2E_TEST_ENGINE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -26,6 +27,9 @@ struct EngineOptions {
   uint32_t page_tokens = 16;
   uint32_t call_timeout_us = 20'000'000;
   const char* engine_name = "e2e-test";
+  uint32_t memory = KVP_MEMORY_HOST;
+  // How it reads and writes frames: one of the two sides is in a frame.
+  void (*copy)(void* target, const void* source, size_t bytes) = nullptr;  // Null: memcpy.
 };
 
 struct Served {
@@ -67,6 +71,7 @@ class TestEngine {
 
  private:
   kvp_status Note(kvp_status status);
+  void Copy(void* target, const void* source, size_t bytes) const;
   Served ServeOne(uint64_t prompt, uint32_t blocks, uint32_t flags, bool evict);
   kvp_status Forward(kvp_seq sequence, uint64_t prompt, uint32_t blocks, Served& served);
 

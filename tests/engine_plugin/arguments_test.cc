@@ -53,6 +53,7 @@ TEST_F(ArgumentsTest, Open) {
   refused([](auto& a) { a.options.timeout_us = 0; }, "options.timeout_us");
   refused([](auto& a) { a.options.transport = 3; }, "options.transport");
   refused([](auto& a) { a.options.spin_us = 1001; }, "KVP_SPIN_NONE");
+  refused([](auto& a) { a.options.memory = 2; }, "KVP_MEMORY_*");
   refused([](auto& a) { a.options.geometry = nullptr; }, "options.geometry");
   refused([](auto& a) { a.geometry.struct_size = 0; }, "sizeof(kvp_geometry)");
   refused([](auto& a) { a.geometry.page_tokens = 0; }, "page_tokens");

@@ -88,7 +88,8 @@ void CheckRequest(const AttachRequest& request) {
   KVP_CHECK(again->pool == request.pool && again->geometry == request.geometry);
   KVP_CHECK(again->model == request.model && again->name_space == request.name_space);
   KVP_CHECK(again->token == request.token && again->engine_name == request.engine_name);
-  KVP_CHECK(again->message_free == request.message_free && again->ring == request.ring);
+  KVP_CHECK(again->message_free == request.message_free && again->ring == request.ring &&
+            again->gpu == request.gpu);
 }
 
 // Sizes that the daemon computes from a geometry it has accepted.

@@ -96,6 +96,7 @@ void AddRequests(Seeds& seeds) {
   request.token = "secret";
   request.engine_name = "test";
   request.ring = true;
+  request.gpu = true;
   MessageBytes engine;
   KVP_CHECK(EncodeAttachRequest(request, engine).ok());
   request.geometry = {.page_tokens = 4096,

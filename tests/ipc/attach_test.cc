@@ -71,6 +71,7 @@ TEST(Attach, AReplyComesBackAsItWasSent) {
                .page_tokens = 8,
                .keys_per_command_max = 9,
                .entries_per_step_max = 10};
+  sent.pool.gpu = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 255};
   sent.regions = {{"page_table", 4096, false}, {"hbm", 1 << 20, true}};
   MessageBytes bytes;
   ASSERT_TRUE(EncodeAttachReply(sent, bytes).ok());
@@ -83,6 +84,7 @@ TEST(Attach, AReplyComesBackAsItWasSent) {
   EXPECT_EQ(got->pool.blocks_max, 1u);
   EXPECT_EQ(got->pool.frame_bytes_host, 6u);
   EXPECT_EQ(got->pool.entries_per_step_max, 10u);
+  EXPECT_EQ(got->pool.gpu, sent.pool.gpu);
   ASSERT_EQ(got->regions.size(), 2u);
   EXPECT_EQ(got->regions[1].name, "hbm");
   EXPECT_TRUE(got->regions[1].writable);

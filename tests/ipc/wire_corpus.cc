@@ -216,7 +216,7 @@ std::vector<MessageBytes> WireCorpus() {
   reply.client = 3;
   reply.session = kSession;
   reply.endpoint = "ipc:///tmp/x.zmq";
-  reply.pool = {.blocks_max = 10, .num_groups = 1, .page_tokens = 16};
+  reply.pool = {.blocks_max = 10, .num_groups = 1, .page_tokens = 16, .gpu = {1, 2, 3}};
   reply.regions = {{"page_table", 8192, false}, {"hbm", 4096, true}};
   KVP_CHECK(EncodeAttachReply(reply, corpus.emplace_back()).ok());
   return corpus;

@@ -21,14 +21,17 @@ const std::vector<Layer>& Layers() {
   static const std::vector<Layer> layers = {
       {"memmgr/base", {}, {"absl/", "isa-l"}},
       {"memmgr/core", {"memmgr/base/"}, {"absl/"}},
+      {"memmgr/cuda", {"memmgr/base/"}, {"absl/"}},
       {"memmgr/daemon",
        {"memmgr/", "tiers/", "ipc/", "engine_plugin/kvpager.h", "kernels/"},
        {"absl/", "spdlog/", "fmt/", "CLI/", "toml++/", "openssl/", "nlohmann/"}},
       {"tiers",
-       {"memmgr/base/", "memmgr/core/effect.h"},
+       {"memmgr/base/", "memmgr/cuda/", "memmgr/core/effect.h"},
        {"absl/", "liburing", "rocksdb/", "linux/", "isa-l", "openssl/"}},
       {"ipc", {"memmgr/base/"}, {"absl/", "zmq.h", "flatbuffers/", "linux/"}},
-      {"engine_plugin", {"ipc/", "memmgr/base/", "kernels/"}, {"absl/", "openssl/"}},
+      {"engine_plugin",
+       {"ipc/", "memmgr/base/", "memmgr/cuda/", "kernels/"},
+       {"absl/", "openssl/"}},
       {"kernels", {}, {"hwy/", "cuda"}},
       {"tools",
        {"ipc/", "engine_plugin/", "kernels/", "memmgr/base/", "tools/support/"},
@@ -49,8 +52,8 @@ const std::vector<Layer>& Layers() {
 }
 
 // CUDA is in three places only, and in the test of one that has no interface without it.
-constexpr std::string_view kCudaPlaces[] = {"tiers/hbm/cuda_", "kernels/cuda/",
-                                            "ipc/device_share_cuda", "tests/kernels/cuda_device"};
+constexpr std::string_view kCudaPlaces[] = {"tiers/hbm/cuda_", "kernels/cuda/", "memmgr/cuda/",
+                                            "tests/memmgr/cuda/", "tests/kernels/cuda_device"};
 
 // What would let time, threads or files into the core.
 constexpr std::string_view kNotInCore[] = {

@@ -177,7 +177,7 @@ class BrokenDevice final : public Device {
   bool cpu_addressable() const override { return false; }
   uint64_t frame_bytes() const override { return testing::SmallGeometry().frame_bytes_hbm(); }
   uint32_t frames() const override { return 8; }
-  int export_fd() const override { return -1; }
+  absl::Span<const DevicePart> parts() const override { return {}; }
   absl::Status RegisterHostMemory(std::byte*, uint64_t) override { return absl::OkStatus(); }
   uint32_t copies_max() const override { return 2; }
   void Submit(absl::Span<const DeviceCopy> copies) override {

@@ -4,7 +4,7 @@
 // any device library appears here.
 //
 // The pool is one range of `frames` frames of `frame_bytes` each, whose base never moves, and which
-// other processes map through export_fd. Copies are asynchronous and end in any order; the device
+// other processes map through its parts. Copies are asynchronous and end in any order; the device
 // may start them in any order too, but it should keep to the order of Submit: the caller has sorted
 // them by urgency.
 //
@@ -16,8 +16,10 @@
 #ifndef KVPAGER_TIERS_HBM_DEVICE_H_
 #define KVPAGER_TIERS_HBM_DEVICE_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -41,8 +43,18 @@ struct DeviceCopy {
 
 struct DeviceDone {
   uint64_t id = 0;
-  int32_t error = 0;  // The device library's number; 0 is success.
+  int32_t error = 0;  // An errno: EIO this copy, ENODEV the device is lost; 0 is success.
 };
+
+// What another process maps to see a piece of the pool. The descriptor is the device's.
+struct DevicePart {
+  int fd = -1;
+  uint64_t bytes = 0;
+};
+inline constexpr size_t kDevicePartsMax = 64;
+
+// Which GPU, wherever a process counts it.
+using DeviceUuid = std::array<uint8_t, 16>;
 
 class Device {
  public:
@@ -55,8 +67,15 @@ class Device {
   virtual uint64_t frame_bytes() const = 0;
   virtual uint32_t frames() const = 0;
 
-  // What an engine maps, read and write, to see the pool: sealed against shrinking and growing.
-  virtual int export_fd() const = 0;
+  // What an engine maps, read and write, to see the pool: these, one behind the other, at most
+  // kDevicePartsMax. Ordinary memory is one part, sealed against shrinking and growing.
+  virtual absl::Span<const DevicePart> parts() const = 0;
+
+  // The GPU that the parts are memory of; none if they are ordinary memory.
+  virtual std::optional<DeviceUuid> gpu() const { return std::nullopt; }
+
+  // Not OK once the device is lost: every copy fails, and what was in the pool is gone.
+  virtual absl::Status health() const { return absl::OkStatus(); }
 
   // Makes [base, +bytes) fast to copy from and to. May go on in the background while copies run;
   // a device that needs nothing does nothing. The memory must outlive the device.
@@ -75,7 +94,7 @@ class Device {
   // True while Poll must be called for copies to end.
   virtual bool wants_poll() const = 0;
 
-  // For the log: what the device is.
+  // For people: what the device is, and how it is doing. Valid until the next call.
   virtual std::string_view detail() const = 0;
 };
 

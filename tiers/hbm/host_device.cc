@@ -38,6 +38,7 @@ absl::StatusOr<std::unique_ptr<HostDevice>> HostDevice::Create(const Options& op
 HostDevice::HostDevice(const Options& options, const SharedMemory& memory)
     : options_(options),
       memory_(memory),
+      part_{memory.fd, options.frames * options.frame_bytes},
       detail_(absl::StrCat("host memory, ", options.frames, " frames of ", options.frame_bytes,
                            " bytes")) {}
 

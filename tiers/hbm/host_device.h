@@ -41,7 +41,7 @@ class HostDevice final : public Device {
   bool cpu_addressable() const override { return true; }
   uint64_t frame_bytes() const override { return options_.frame_bytes; }
   uint32_t frames() const override { return options_.frames; }
-  int export_fd() const override { return memory_.fd; }
+  absl::Span<const DevicePart> parts() const override { return {&part_, 1}; }
   absl::Status RegisterHostMemory(std::byte* base, uint64_t bytes) override;
   uint32_t copies_max() const override { return 256; }
   void Submit(absl::Span<const DeviceCopy> copies) override;
@@ -58,6 +58,7 @@ class HostDevice final : public Device {
 
   Options options_;
   SharedMemory memory_;
+  DevicePart part_;
   std::string detail_;
   std::deque<DeviceCopy> queue_;
   uint64_t front_done_bytes_ = 0;  // Of queue_.front().

@@ -66,6 +66,7 @@ TEST(Abi, StructsHaveTheSizesAndOffsetsTheyAlwaysHad) {
   KVP_MEMBER(kvp_client_options, pinned_steps);
   KVP_MEMBER(kvp_client_options, transport);
   KVP_MEMBER(kvp_client_options, spin_us);
+  KVP_MEMBER(kvp_client_options, memory);
   KVP_STRUCT(kvp_pool_info);
   KVP_MEMBER(kvp_pool_info, struct_size);
   KVP_MEMBER(kvp_pool_info, num_groups);
@@ -166,6 +167,8 @@ TEST(Abi, EnumeratorsKeepTheirNumbers) {
   KVP_VALUE(KVP_TRANSPORT_AUTO);
   KVP_VALUE(KVP_TRANSPORT_ZMQ);
   KVP_VALUE(KVP_TRANSPORT_RING);
+  KVP_VALUE(KVP_MEMORY_HOST);
+  KVP_VALUE(KVP_MEMORY_CUDA);
   KVP_VALUE(KVP_ALL);
   KVP_VALUE(KVP_STEP_KEEP);
   KVP_VALUE(KVP_STEP_DISCARD);

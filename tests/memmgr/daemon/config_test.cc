@@ -179,6 +179,41 @@ TEST_F(ConfigTest, MoreMemoryThanIsFreeIsRefused) {
               AllOf(HasSubstr("together 20.0 GiB"), HasSubstr("lower one")));
 }
 
+TEST_F(ConfigTest, HbmIsOrdinaryMemoryUnlessAGpuIsAskedFor) {
+  machine_.gpu_free_bytes = 100 * kGiB;
+  EXPECT_FALSE(ReadOrDie({}).hbm_on_gpu);
+  EXPECT_EQ(ReadOrDie({}).hbm.bytes, kGiB);
+  EXPECT_FALSE(ReadOrDie({"--hbm.device=host"}).hbm_on_gpu);
+  const Config config = ReadOrDie({"--hbm.device=cuda:3"});
+  EXPECT_TRUE(config.hbm_on_gpu);
+  EXPECT_EQ(config.gpu_ordinal, 3);
+  EXPECT_TRUE(ReadOrDie({"--hbm.device=auto"}).hbm_on_gpu);
+  for (const char* text : {"gpu", "cuda", "cuda:", "cuda:x", "cuda:-1", "cuda:64", ""}) {
+    EXPECT_THAT(Refusal({absl::StrCat("--hbm.device=", text)}), HasSubstr("\"cuda:0\"")) << text;
+  }
+}
+
+TEST_F(ConfigTest, SizesOnAGpuAreOfItsFreeMemory) {
+  machine_.gpu_free_bytes = 100 * kGiB;
+  EXPECT_EQ(ReadOrDie({"--hbm.device=cuda:0"}).hbm.bytes, 80 * kGiB);
+  EXPECT_EQ(ReadOrDie({"--hbm.device=cuda:0", "--hbm.size=25%"}).hbm.bytes, 25 * kGiB);
+  // More than the machine's memory, which it does not take.
+  EXPECT_EQ(ReadOrDie({"--hbm.device=cuda:0", "--hbm.size=90GiB"}).hbm.bytes, 90 * kGiB);
+  EXPECT_THAT(Refusal({"--hbm.device=cuda:0", "--hbm.size=101GiB"}),
+              HasSubstr("only 100.0 GiB of cuda:0 are free"));
+}
+
+TEST_F(ConfigTest, AGpuThatIsNotThereIsRefusedOrExplained) {
+  machine_.gpu_free_bytes = absl::UnavailableError("no CUDA driver: nobody installed one");
+  EXPECT_THAT(Refusal({"--hbm.device=cuda:0"}),
+              AllOf(HasSubstr("from --hbm.device"), HasSubstr("nobody installed one"),
+                    HasSubstr("\"host\"")));
+  const Config config = ReadOrDie({"--hbm.device=auto"});
+  EXPECT_FALSE(config.hbm_on_gpu);
+  EXPECT_EQ(config.hbm.bytes, kGiB);
+  EXPECT_THAT(config.no_gpu_reason, HasSubstr("nobody installed one"));
+}
+
 TEST_F(ConfigTest, AFileSizeLimitBelowATierIsRefused) {
   machine_.file_size_bytes_max = 8 * kMiB;
   EXPECT_THAT(Refusal({"--hbm.size=64MiB"}), HasSubstr("ulimit -f"));
