@@ -104,7 +104,7 @@ absl::Status Daemon::EnsurePool(const PoolIdentity& identity) {
   effects_ = pool_->core().MakeEffects();
   server_->SetBounds({.keys_max = pool_->limits().keys_per_command_max,
                       .step_entries_max = pool_->limits().step_entries_per_step_max});
-  waiter_.Add(pool_->device_executor().ready_fd(), {WakeKind::kExecutor});
+  waiter_.Add(pool_->device_copies().ready_fd(), {WakeKind::kExecutor});
   if (pool_->nvme_executor() != nullptr) {
     waiter_.Add(pool_->nvme_executor()->ready_fd(), {WakeKind::kExecutor});
     waiter_.Add(pool_->catalogue()->ready_fd(), {WakeKind::kExecutor});

@@ -120,6 +120,11 @@ absl::Status Pool::BuildMemory(const Config& config) {
   KVP_ASSIGN_OR_RETURN(device_executor_,
                        DeviceExecutor::Create(
                            {.device = device_.get(), .arena = arena_.get(), .geometry = geometry}));
+  if (device_->cpu_addressable()) {
+    KVP_ASSIGN_OR_RETURN(copy_thread_,
+                         CopyThread::Create({.executor = device_executor_.get(),
+                                             .payload_bytes = geometry.payload_bytes()}));
+  }
   if (page_file_ == nullptr) return absl::OkStatus();
   KVP_ASSIGN_OR_RETURN(
       nvme_executor_,
@@ -205,6 +210,11 @@ void Pool::LogSummary() const {
                        restored_.repaired, " catalogue entries repaired"));
 }
 
+CopyExecutor& Pool::device_copies() {
+  if (copy_thread_ != nullptr) return *copy_thread_;
+  return *device_executor_;
+}
+
 uint32_t Pool::blocks_nvme() const {
   return limits_.frames_max[TierIndex(Tier::kNvme)] / limits_.num_groups;
 }
@@ -246,6 +256,7 @@ PoolInfo Pool::info() const {
 absl::Status Pool::CloseClean() {
   page_table_->SetState(PageTableState::kStopped);
   nvme_executor_.reset();  // Waits for what was submitted.
+  copy_thread_.reset();
   device_executor_.reset();
   if (page_file_ == nullptr) return absl::OkStatus();
   if (core_->nvme_lost()) {

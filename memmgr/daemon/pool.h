@@ -33,6 +33,7 @@
 #include "memmgr/daemon/config.h"
 #include "memmgr/daemon/data_directory.h"
 #include "tiers/catalogue/catalogue.h"
+#include "tiers/hbm/copy_thread.h"
 #include "tiers/hbm/device.h"
 #include "tiers/hbm/device_executor.h"
 #include "tiers/host/host_arena.h"
@@ -79,7 +80,8 @@ class Pool {
   PageTableWriter& page_table() { return *page_table_; }
   HostArena& arena() { return *arena_; }
   Device& device() { return *device_; }
-  DeviceExecutor& device_executor() { return *device_executor_; }
+  CopyExecutor& device_copies();  // Who performs the copies of the device.
+  const DeviceExecutor& device_executor() const { return *device_executor_; }  // Its counters.
   NvmeExecutor* nvme_executor() { return nvme_executor_.get(); }  // Null: no NVMe tier.
   PageFile* page_file() { return page_file_.get(); }              // The same.
   Catalogue* catalogue() { return catalogue_.get(); }             // The same.
@@ -105,6 +107,7 @@ class Pool {
   std::unique_ptr<PageFile> page_file_;
   std::unique_ptr<Catalogue> catalogue_;
   std::unique_ptr<DeviceExecutor> device_executor_;
+  std::unique_ptr<CopyThread> copy_thread_;  // Null: the device copies by itself.
   std::unique_ptr<NvmeExecutor> nvme_executor_;
   std::optional<PageTableWriter> page_table_;
   std::unique_ptr<Core> core_;

@@ -72,7 +72,7 @@ std::optional<Router::CreditAnswer> Router::TakeCreditAnswer() {
 
 void Router::Flush() {
   if (!device_copies_.empty()) {
-    pool_->device_executor().Submit(device_copies_);
+    pool_->device_copies().Submit(device_copies_);
     device_copies_.clear();
   }
   if (!nvme_copies_.empty()) {
@@ -89,7 +89,7 @@ void Router::Flush() {
 }
 
 size_t Router::Poll(absl::Span<Completion> out) {
-  size_t count = pool_->device_executor().Poll(out);
+  size_t count = pool_->device_copies().Poll(out);
   if (pool_->nvme_executor() != nullptr && count < out.size()) {
     count += pool_->nvme_executor()->Poll(out.subspan(count));
   }
@@ -100,7 +100,7 @@ size_t Router::Poll(absl::Span<Completion> out) {
 }
 
 bool Router::wants_poll() const {
-  return pool_->device_executor().wants_poll() ||
+  return pool_->device_copies().wants_poll() ||
          (pool_->nvme_executor() != nullptr && pool_->nvme_executor()->wants_poll()) ||
          (pool_->catalogue() != nullptr && pool_->catalogue()->wants_poll());
 }

@@ -133,7 +133,7 @@ TEST(DeviceExecutor, DoesABoundedSliceOfWorkInOnePoll) {
   Rig rig(LargeGeometry());
   const CopyOp copy = rig.Copy(Channel::kHbmToHost, 0, 0, 1);
   rig.executor->Submit({&copy, 1});
-  // 5 MiB of copying and of checksums, at most 1 MiB of each in a Poll.
+  // 5 MiB of copying and of checksums, at most a slice of each in a Poll.
   Completion completion;
   const uint64_t polls_min = CeilDiv(rig.geometry.payload_bytes(), HostDevice::kSliceBytes);
   for (uint64_t i = 0; i + 1 < polls_min; ++i) {

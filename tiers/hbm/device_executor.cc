@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -188,7 +189,8 @@ bool DeviceExecutor::CheckSlice(Operation& operation, uint64_t& budget_bytes) {
 
 void DeviceExecutor::Finish(uint32_t slot, Outcome outcome) {
   const Operation& operation = operations_[slot];
-  moved_bytes_[ChannelIndex(operation.copy.channel)] += operation.copied_bytes;
+  moved_bytes_[ChannelIndex(operation.copy.channel)].fetch_add(operation.copied_bytes,
+                                                               std::memory_order_relaxed);
   done_.push_back({.op = operation.copy.op, .outcome = outcome, .os_error = operation.error});
   slots_free_.push_back(slot);
 }

@@ -20,6 +20,7 @@
 #define KVPAGER_TIERS_HBM_DEVICE_EXECUTOR_H_
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -40,7 +41,8 @@ namespace kvpager {
 class DeviceExecutor final : public CopyExecutor {
  public:
   static constexpr uint64_t kDemotionPieceBytes = 2 * kMiB;
-  static constexpr uint64_t kSliceBytes = kMiB;
+  // Small enough that what a Device has just copied is summed while it is in the cache.
+  static constexpr uint64_t kSliceBytes = 256 * kKiB;
 
   struct Options {
     Device* device = nullptr;
@@ -59,7 +61,10 @@ class DeviceExecutor final : public CopyExecutor {
   bool wants_poll() const override { return in_flight_ > 0; }
   int ready_fd() const override { return -1; }
 
-  uint64_t moved_bytes(Channel channel) const { return moved_bytes_[ChannelIndex(channel)]; }
+  // Any thread may ask.
+  uint64_t moved_bytes(Channel channel) const {
+    return moved_bytes_[ChannelIndex(channel)].load(std::memory_order_relaxed);
+  }
 
  private:
   struct Operation {
@@ -94,7 +99,7 @@ class DeviceExecutor final : public CopyExecutor {
   uint32_t in_flight_ = 0;         // Submitted, not polled.
   uint32_t device_copies_ = 0;
   uint64_t demotion_bytes_ = 0;  // In flight on the device.
-  std::array<uint64_t, kChannelCount> moved_bytes_{};
+  std::array<std::atomic<uint64_t>, kChannelCount> moved_bytes_{};
 };
 
 }  // namespace kvpager

@@ -25,7 +25,7 @@ namespace kvpager {
 
 class HostDevice final : public Device {
  public:
-  static constexpr uint64_t kSliceBytes = kMiB;
+  static constexpr uint64_t kSliceBytes = 256 * kKiB;
   static constexpr uint32_t kSliceCopies = 32;
 
   struct Options {
