@@ -29,8 +29,8 @@ struct ChunkedOptions {
   uint32_t residency = KVP_STREAMED;  // Or KVP_SPLIT.
   uint32_t chunk_blocks = 0;          // At most, of one chunk.
   // Steps open at once: one is attended, the next collects its pages, and those behind it are read
-  // ahead from NVMe into host memory.
-  uint32_t chunks_ahead = 4;
+  // ahead from NVMe into host memory, across those that have their pages there already.
+  uint32_t chunks_ahead = 14;
 };
 
 class ChunkedPass : public Pass {

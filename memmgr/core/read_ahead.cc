@@ -12,7 +12,9 @@
 namespace kvpager {
 namespace {
 
-constexpr uint32_t kStepsAhead = 2;  // Behind the collecting one, of its client.
+// Behind the collecting one, of its client. So many, because the next steps may have all their
+// pages in host memory, and the disk would have nothing to do until those have gone by.
+constexpr uint32_t kStepsAhead = 16;
 constexpr uint32_t kPagesAhead =
     64;  // Looked at per input; bounds the work, apart from the budget.
 

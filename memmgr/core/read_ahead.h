@@ -22,7 +22,7 @@ namespace kvpager {
 
 struct CoreState;
 
-inline constexpr uint32_t kGuardsMax = 256;  // And a sixteenth of host memory.
+inline constexpr uint32_t kGuardsMax = 4096;  // And a quarter of host memory.
 
 // Pages with Page::guarded set, oldest first.
 class Guards {

@@ -16,7 +16,7 @@ CoreState::CoreState(const Limits& core_limits)
       steps(core_limits),
       operations(core_limits),
       credits(core_limits),
-      guards(std::clamp(core_limits.frames_max[TierIndex(Tier::kHost)] / 16, 1u, kGuardsMax)),
+      guards(std::clamp(core_limits.frames_max[TierIndex(Tier::kHost)] / 4, 1u, kGuardsMax)),
       clients(core_limits.clients_max),
       lane_users(core_limits.clients_max),
       namespace_pages(core_limits.namespaces_max, 0),
