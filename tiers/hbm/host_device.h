@@ -1,8 +1,8 @@
 // tiers/hbm/host_device.h
 //
 // The Device of a machine without a GPU: its pool is a memfd, and its copies are memcpy on the
-// caller's thread, inside Poll, at most kSliceBytes at a time. So it needs no thread, and the loop
-// that polls it stays responsive. Everything above the Device is the same code as with a GPU.
+// caller's thread, inside Poll, at most kSliceBytes at a time. It has no thread of its own;
+// CopyThread lends it one. Everything above the Device is the same code as with a GPU.
 
 #ifndef KVPAGER_TIERS_HBM_HOST_DEVICE_H_
 #define KVPAGER_TIERS_HBM_HOST_DEVICE_H_
