@@ -45,6 +45,8 @@ constexpr Sight SightOf(const PagedKv& kv, const AttentionQuery& query, int32_t 
   if (mask.window_tokens > 0) {
     sight.sink_end = mask.sink_tokens;
     sight.window_first = seen_end > mask.window_tokens ? seen_end - mask.window_tokens : 0;
+    // Drafts are seen as their bits say, also those that more than a window of drafts leave behind.
+    if (sight.window_first > sight.context_end) sight.window_first = sight.context_end;
   }
   return sight;
 }

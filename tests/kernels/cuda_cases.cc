@@ -156,7 +156,11 @@ void EachTree(const CudaCase& run) {
   query.mask.draft_words = 1;
   query.mask.draft_first = &tree;
   Poison(fixture.kv(), 0, 53);
-  run(fixture, query, "drafts 4 and 5 of 6");
+  // With a window of two, each of them has more drafts in sight than the window has tokens.
+  for (const int64_t window : {0, 2}) {
+    query.mask.window_tokens = window;
+    run(fixture, query, "drafts 4 and 5 of 6, window " + std::to_string(window));
+  }
 }
 
 // The batch of `fixture`, but every second block of it is somewhere else.
