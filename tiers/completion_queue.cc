@@ -32,6 +32,7 @@ void CompletionQueue::Push(absl::Span<const Completion> completions) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (done_.empty()) {
     const uint64_t one = 1;
+    system_calls_.fetch_add(1, std::memory_order_relaxed);
     KVP_CHECK_EQ(write(fd_, &one, sizeof(one)), ssize_t{sizeof(one)});
   }
   done_.insert(done_.end(), completions.begin(), completions.end());
@@ -45,6 +46,7 @@ size_t CompletionQueue::Poll(absl::Span<Completion> out) {
   done_.erase(done_.begin(), done_.begin() + static_cast<std::ptrdiff_t>(count));
   if (done_.empty()) {
     uint64_t value = 0;
+    system_calls_.fetch_add(1, std::memory_order_relaxed);
     KVP_CHECK_EQ(read(fd_, &value, sizeof(value)), ssize_t{sizeof(value)});
   }
   return count;

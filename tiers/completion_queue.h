@@ -8,7 +8,9 @@
 #ifndef KVPAGER_TIERS_COMPLETION_QUEUE_H_
 #define KVPAGER_TIERS_COMPLETION_QUEUE_H_
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <mutex>
 
@@ -30,11 +32,14 @@ class CompletionQueue {
   void Push(absl::Span<const Completion> completions);
   size_t Poll(absl::Span<Completion> out);
   int fd() const { return fd_; }
+  // Writes and reads of the eventfd so far. Any thread may ask.
+  uint64_t system_calls() const { return system_calls_.load(std::memory_order_relaxed); }
 
  private:
   std::mutex mutex_;
   std::deque<Completion> done_;
   int fd_ = -1;
+  std::atomic<uint64_t> system_calls_{0};
 };
 
 }  // namespace kvpager

@@ -41,6 +41,8 @@ struct NvmeStats {
   uint64_t corrupt = 0;  // The same.
   // Since an operation last went well. For want of room or under a limit does not count.
   uint64_t failed_in_row = 0;
+  // Of both sides of the hand-over, waiting for completions apart. Over io_uring only.
+  uint64_t system_calls = 0;
 };
 
 // A device that fails as often in a row is taken out of service.

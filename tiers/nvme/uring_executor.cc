@@ -103,7 +103,19 @@ void UringExecutor::Submit(absl::Span<const CopyOp> copies) {
   Wake();
 }
 
+NvmeStats UringExecutor::stats() const {
+  NvmeStats stats = io_.stats();
+  stats.system_calls = system_calls_.load(std::memory_order_relaxed) + done_.system_calls();
+  return stats;
+}
+
+void UringExecutor::Enter(uint32_t results_min) {
+  system_calls_.fetch_add(1, std::memory_order_relaxed);
+  uring_->Submit(results_min);
+}
+
 void UringExecutor::Wake() {
+  system_calls_.fetch_add(1, std::memory_order_relaxed);
   const uint64_t one = 1;
   KVP_CHECK_EQ(write(wake_fd_, &one, sizeof(one)), ssize_t{sizeof(one)});
 }
@@ -117,9 +129,9 @@ void UringExecutor::Run() {
     const bool wrote = StartWrite();
     if (ended_.empty() && !wrote) {
       if (stopping && slots_free_.size() == depth_ && reads_.empty() && writes_.empty()) return;
-      uring_->Submit(1);
+      Enter(1);
     } else {
-      uring_->Submit(0);
+      Enter(0);
       ConcludeOne();
     }
     if (writes_in_flight_ > 0) KVP_CRASH_POINT("nvme_write_submitted");

@@ -12,6 +12,7 @@
 #ifndef KVPAGER_TIERS_NVME_URING_EXECUTOR_H_
 #define KVPAGER_TIERS_NVME_URING_EXECUTOR_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -41,7 +42,7 @@ class UringExecutor final : public NvmeExecutor {
   size_t Poll(absl::Span<Completion> out) override { return done_.Poll(out); }
   bool wants_poll() const override { return false; }
   int ready_fd() const override { return done_.fd(); }
-  NvmeStats stats() const override { return io_.stats(); }
+  NvmeStats stats() const override;
   std::string_view detail() const override { return detail_; }
   bool uses_uring() const override { return true; }
 
@@ -60,6 +61,7 @@ class UringExecutor final : public NvmeExecutor {
   void Start(const CopyOp& copy);
   void Collect();
   void ConcludeOne();
+  void Enter(uint32_t results_min);
   void Wake();
 
   const uint32_t depth_;
@@ -69,6 +71,7 @@ class UringExecutor final : public NvmeExecutor {
   std::string detail_;
   CompletionQueue done_;
   int wake_fd_ = -1;
+  std::atomic<uint64_t> system_calls_{0};
 
   std::mutex mutex_;
   std::vector<CopyOp> incoming_;

@@ -105,15 +105,17 @@ struct Side {
   Samples rate;
   uint64_t bytes = 0;
   uint64_t cpu_ns = 0;
+  uint64_t system_calls = 0;
 
   void Add(const NvmeSlice& slice) {
     rate.Add(slice.rate());
     bytes += slice.bytes;
     cpu_ns += slice.cpu_ns;
+    system_calls += slice.system_calls;
   }
-  double cpu_ms_per_gib() const {
-    return static_cast<double>(cpu_ns) / 1e6 / (static_cast<double>(bytes) / double{kGiB});
-  }
+  double gib() const { return static_cast<double>(bytes) / double{kGiB}; }
+  double cpu_ms_per_gib() const { return static_cast<double>(cpu_ns) / 1e6 / gib(); }
+  double system_calls_per_gib() const { return static_cast<double>(system_calls) / gib(); }
 };
 
 std::string SizeName(uint64_t bytes) {
@@ -136,14 +138,19 @@ Figure FigureOf(const std::string& part, const NvmeCase& one, Side (&sides)[3],
   figure.ours = sides[0].rate.Median();
   figure.limit = sides[1].rate.Median();
   figure.limit_name = absl::StrFormat(
-      "the bare loop (itself %.3f%s); p50/p99/p99.9 us %s against %s; CPU ms/GiB %.0f against %.0f",
+      "the bare loop (itself %.3f%s); p50/p99/p99.9 us %s against %s; CPU ms/GiB %.0f against "
+      "%.0f; "
+      "system calls/GiB %.0f against %.0f",
       itself, calm ? "" : ", too restless to judge", Microseconds(traffic[0]->latency_ns()),
-      Microseconds(traffic[1]->latency_ns()), sides[0].cpu_ms_per_gib(), sides[1].cpu_ms_per_gib());
+      Microseconds(traffic[1]->latency_ns()), sides[0].cpu_ms_per_gib(), sides[1].cpu_ms_per_gib(),
+      sides[0].system_calls_per_gib(), sides[1].system_calls_per_gib());
   figure.also = {{"bare_against_itself", itself},
                  {"p99_us", traffic[0]->latency_ns().Quantile(0.99) / 1e3},
                  {"limit_p99_us", traffic[1]->latency_ns().Quantile(0.99) / 1e3},
                  {"cpu_ms_per_gib", sides[0].cpu_ms_per_gib()},
-                 {"limit_cpu_ms_per_gib", sides[1].cpu_ms_per_gib()}};
+                 {"limit_cpu_ms_per_gib", sides[1].cpu_ms_per_gib()},
+                 {"system_calls_per_gib", sides[0].system_calls_per_gib()},
+                 {"limit_system_calls_per_gib", sides[1].system_calls_per_gib()}};
   figure.better = Better::kLarger;
   figure.samples = sides[0].rate.count();
   if (calm) {

@@ -35,6 +35,7 @@ struct NvmeSlice {
   uint64_t bytes = 0;
   uint64_t ns = 0;
   uint64_t cpu_ns = 0;  // Of the whole process, user and system.
+  uint64_t system_calls = 0;
 
   double rate() const { return static_cast<double>(bytes) / static_cast<double>(ns); }
 };

@@ -74,6 +74,7 @@ absl::StatusOr<NvmeSlice> RingTraffic::Run(uint64_t slice_ns) {
   for (uint32_t slot = 0; slot < in_flight; ++slot) Start(slot);
   while (in_flight > 0) {
     io_uring_submit_and_wait(&ring_, 1);
+    ++slice.system_calls;
     struct io_uring_cqe* entry = nullptr;
     while (io_uring_peek_cqe(&ring_, &entry) == 0) {
       const auto slot = static_cast<uint32_t>(io_uring_cqe_get_data64(entry));
