@@ -413,6 +413,24 @@ void BlockTable::TakeRun(BlockIndex index, Stamp stamp) {
   row.nvme_named = row.named;
 }
 
+void BlockTable::HoldFreeRuns() {
+  run_held_.assign(runs_.size(), false);
+  for (uint32_t run = 0; run < runs_.size(); ++run) {
+    if (!runs_.is_free(run)) continue;
+    runs_.TakeExactly(run);
+    run_held_[run] = true;
+    ++runs_held_;
+  }
+}
+
+void BlockTable::ReleaseRun(FrameIndex first) {
+  if (!RunIsHeld(first)) return;
+  const uint32_t run = first.value / num_groups_;
+  run_held_[run] = false;
+  --runs_held_;
+  runs_.Give(run);
+}
+
 void BlockTable::RetireRun(BlockIndex index) {
   KVP_CHECK(!block(index).nvme_first.is_none());
   block(index).run_bad = true;

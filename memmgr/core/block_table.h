@@ -95,6 +95,15 @@ class BlockTable {
   // Gives `block` a run and a stamp. REQUIRES: a run is free and the block has none.
   void TakeRun(BlockIndex block, Stamp stamp);
   bool RunIsFree(FrameIndex first) const { return runs_.is_free(first.value / num_groups_); }
+  // Keeps every free run from everybody until ReleaseRun: what is in it has not been looked at.
+  // Before the first input. O(runs).
+  void HoldFreeRuns();
+  bool RunIsHeld(FrameIndex first) const {
+    return runs_held_ > 0 && run_held_[first.value / num_groups_];
+  }
+  // Does nothing to a run that is not held.
+  void ReleaseRun(FrameIndex first);
+  uint32_t runs_held() const { return nvme_lost_ ? 0 : runs_held_; }
   // 0: there is no NVMe tier, or it is out of service.
   uint32_t runs_max() const { return nvme_lost_ ? 0 : runs_.size(); }
   // The block's run is given to nobody once the block has left it.
@@ -174,6 +183,8 @@ class BlockTable {
   FreeMap runs_;
   uint32_t run_hint_ = 0;
   uint32_t runs_retired_ = 0;
+  std::vector<bool> run_held_;  // Empty: none was ever.
+  uint32_t runs_held_ = 0;
   bool nvme_lost_ = false;
   std::array<uint32_t, 2> clean_pages_{};
   std::array<uint32_t, kTierCount> pinned_pages_{};

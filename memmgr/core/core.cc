@@ -16,6 +16,7 @@
 #include "memmgr/core/nvme_loss.h"
 #include "memmgr/core/planner.h"
 #include "memmgr/core/quota_stuck.h"
+#include "memmgr/core/reconcile.h"
 #include "memmgr/core/sequences.h"
 #include "memmgr/core/state.h"
 #include "memmgr/core/steps.h"
@@ -148,27 +149,21 @@ Effects Core::MakeEffects() const {
 bool Core::Restore(const RestoredBlock& found) {
   CoreState& s = *state_;
   KVP_CHECK_EQ(s.inputs, 0u);
-  const uint32_t groups = s.limits.num_groups;
-  const bool aligned = found.frame_first.value % groups == 0 &&
-                       found.frame_first.value / groups < s.blocks.runs_max();
-  if (found.key.is_none() || !aligned || !s.blocks.RunIsFree(found.frame_first)) return false;
-  if (!s.index.Find(found.key).is_none()) return false;
   Effects unused;
   s.blocks.set_effects(&unused);
-  const BlockIndex index = s.blocks.Restore(NamespaceId{}, found.frame_first);
-  if (index.is_none()) return false;
-  Block& block = s.blocks.block(index);
-  block.key = found.key;
-  block.stamp = found.stamp;
-  block.named = block.nvme_named = block.catalogued = true;
-  block.durable = block.committed = found.durable;
-  s.durable_blocks += found.durable ? 1 : 0;
-  s.index.Insert(found.key, index);
-  if (!found.parent_key.is_none()) {
-    const BlockIndex parent = s.index.Find(found.parent_key);
-    if (!parent.is_none()) s.blocks.SetParent(index, parent);
-  }
-  return true;
+  return RestoreBlock(s, found);
+}
+
+void Core::HoldUnread() {
+  KVP_CHECK_EQ(state_->inputs, 0u);
+  state_->blocks.HoldFreeRuns();
+}
+
+RunFinding Core::Reconcile(Instant now, const FoundRun& run, bool last, Effects& effects) {
+  BeginInput(*state_, now, effects);
+  const RunFinding finding = ReconcileRun(*state_, run, last);
+  RunToFixedPoint(*state_);
+  return finding;
 }
 
 void Core::Step(Instant now, const Command& command, Effects& effects) {

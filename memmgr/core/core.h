@@ -44,6 +44,23 @@ struct RestoredBlock {
   bool durable = false;
 };
 
+// What the headers of one run say, read while the daemon serves (Core::Reconcile).
+struct FoundRun {
+  FrameIndex frame_first;
+  RestoredBlock found;    // Key none: no whole block that has a name.
+  BlockKey expected_key;  // Of the block that was restored there at start; none: none was.
+  Stamp expected_stamp;   // Of the same.
+};
+
+// What became of it.
+struct RunFinding {
+  bool restored = false;      // A block that nobody knew.
+  bool lost = false;          // The expected block: its run holds something else.
+  bool lost_durable = false;  // ... and it had been promised.
+  bool again = false;  // Show it once more when all have been shown: another run was known under
+                       // its key, or its parent was not known yet.
+};
+
 // What an administrator sees of one sequence.
 struct SequenceInfo {
   SequenceId sequence;
@@ -89,6 +106,11 @@ class Core {
 
   // Before the first input, oldest last use first: false if there is no room or the run is taken.
   bool Restore(const RestoredBlock& block);
+  // After the last Restore, if blocks may be on NVMe that it was not told of: nobody is given a run
+  // that has not been shown to Reconcile. Then every run has to be, `last` at the last time.
+  void HoldUnread();
+  // The seventh input: the headers of one run, as they are or were at any time since the start.
+  RunFinding Reconcile(Instant now, const FoundRun& run, bool last, Effects& effects);
 
   // The three inputs. `now` never goes back. `effects` must be empty; it is filled, never kept.
   void Step(Instant now, const Command& command, Effects& effects);

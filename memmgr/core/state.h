@@ -183,7 +183,8 @@ struct CoreState {
   bool PinnedStepsPassed(ClientId id, Ticket ticket) const;
   // What will give back frames by itself: operations, frames in limbo, and credits asked for.
   bool AwaitsFrames() const {
-    return operations.in_flight_total() > 0 || blocks.limbo().count() > 0 || credits.asked() > 0;
+    return operations.in_flight_total() > 0 || blocks.limbo().count() > 0 || credits.asked() > 0 ||
+           blocks.runs_held() > 0;
   }
   void PushJob(const Job& job);
   // Spends `pages` of the budget; false, and nothing spent, when none is left.

@@ -355,7 +355,8 @@ uint32_t CountPolicy(const CoreState& s, Tier tier) {
 // A lost tier keeps only what is being read or written, once all rows have been looked at.
 void VerifyRuns(const CoreState& s, uint32_t runs) {
   if (!s.blocks.nvme_lost()) {
-    KVP_CHECK_EQ(runs + s.blocks.runs_retired() + s.blocks.runs_free(), s.blocks.runs_max());
+    KVP_CHECK_EQ(runs + s.blocks.runs_retired() + s.blocks.runs_held() + s.blocks.runs_free(),
+                 s.blocks.runs_max());
     return;
   }
   for (uint32_t row = s.nvme_rows_left; row < s.limits.blocks_max; ++row) {

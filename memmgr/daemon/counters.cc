@@ -98,6 +98,7 @@ std::vector<NamedCounter> PoolCounters(Pool& pool) {
   out.push_back({"restored_repaired", restored.repaired});
   out.push_back({"restored_torn_runs", restored.torn_runs});
   out.push_back({"restored_lost", restored.durable_lost});
+  out.push_back({"restored_headers_unread", pool.headers_unread()});
   out.push_back({"blocks_known", pool.core().blocks_known()});
   out.push_back({"limbo_frames", pool.core().limbo_frames()});
   out.push_back({"quarantined_frames", pool.core().quarantined_frames()});

@@ -27,6 +27,7 @@ namespace kvpager {
 namespace {
 
 constexpr size_t kCompletionsPerTurn = 256;
+constexpr size_t kRunsPerTurn = 64;
 constexpr uint64_t kSleepNsMax = 100'000'000;  // The heartbeat of the page table.
 constexpr uint64_t kStopNsMax = 10'000'000'000;
 
@@ -75,6 +76,7 @@ void Daemon::Turn(Instant now) {
   if (pool_ != nullptr) {
     PollCompletions(now);
     PollLanes(now);
+    PollHeaders(now);
   }
   ServeAttaches(now);
   PollRequests(now);
@@ -110,6 +112,11 @@ void Daemon::CheckNvme(Instant now) {
                         " failed; what was only there is lost. Check the disk"));
   pool_->core().LoseNvme(now, effects_);
   CarryOut(now);
+}
+
+// After an unclean stop, until all headers of the data file are known.
+void Daemon::PollHeaders(Instant now) {
+  for (size_t i = 0; i < kRunsPerTurn && pool_->Reconcile(now, effects_); ++i) CarryOut(now);
 }
 
 void Daemon::PollRequests(Instant now) {
@@ -158,6 +165,7 @@ uint64_t Daemon::SleepNs(Instant now) const {
   if (server_->has_input()) return 0;
   if (pool_ == nullptr) return reception_->idle() ? ~uint64_t{0} : kSleepNsMax;
   if (pool_->core().has_work() || router_->wants_poll()) return 0;
+  if (pool_->reconciles_now()) return 0;
   const Instant deadline = pool_->core().next_deadline();
   return deadline <= now ? 0 : std::min({deadline.ns - now.ns, kSleepNsMax, LanesSleepNs()});
 }

@@ -48,6 +48,7 @@ class Daemon {
   void Dispatch(absl::Span<const WakeEvent> events, Instant now);
   void PollCompletions(Instant now);
   void CheckNvme(Instant now);
+  void PollHeaders(Instant now);
   void PollRequests(Instant now);
   void TickIfDue(Instant now);
   uint64_t SleepNs(Instant now) const;

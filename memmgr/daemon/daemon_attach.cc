@@ -108,6 +108,7 @@ absl::Status Daemon::EnsurePool(const PoolIdentity& identity) {
   if (pool_->nvme_executor() != nullptr) {
     waiter_.Add(pool_->nvme_executor()->ready_fd(), {WakeKind::kExecutor});
     waiter_.Add(pool_->catalogue()->ready_fd(), {WakeKind::kExecutor});
+    if (pool_->headers_fd() >= 0) waiter_.Add(pool_->headers_fd(), {WakeKind::kExecutor});
   }
   return absl::OkStatus();
 }

@@ -1,5 +1,6 @@
 #include "memmgr/daemon/pool.h"
 
+#include <poll.h>
 #include <time.h>
 
 #include <algorithm>
@@ -16,17 +17,20 @@
 #include "absl/strings/str_cat.h"
 #include "memmgr/base/check.h"
 #include "memmgr/base/status_macros.h"
+#include "memmgr/daemon/clock.h"
 #include "memmgr/daemon/log.h"
 #include "memmgr/daemon/pool_restore.h"
 #include "tiers/catalogue/rocksdb_catalogue.h"
 #include "tiers/hbm/cuda_device.h"
 #include "tiers/hbm/host_device.h"
-#include "tiers/nvme/scan.h"
 
 namespace kvpager {
 namespace {
 
 constexpr uint64_t kRepairsPerBatch = 4096;
+// A file of so many frames is read within this time on most disks.
+constexpr uint32_t kHeadStartFrames = 32'768;
+constexpr uint64_t kHeadStartNs = 500'000'000;
 constexpr int kRepairRoundsMax = 5000;  // Of a millisecond each, per batch.
 
 absl::Status Differs(std::string_view field, const std::string& theirs, const std::string& ours) {
@@ -156,20 +160,12 @@ absl::Status Pool::Restore() {
   } else {
     KVP_RETURN_IF_ERROR(listed);
   }
-  RestorePlan plan;
-  if (page_file_->was_clean() && catalogue_->was_clean()) {
-    plan = TrustCatalogue(entries);
-  } else if (!page_file_->created() || !entries.empty()) {
-    LogWarning(
-        "the catalogue may be behind (the last stop was not clean): reading the headers of the "
-        "data file");
-    KVP_ASSIGN_OR_RETURN(const ScanResult scan, ScanHeaders(*page_file_));
-    plan = TrustHeaders(entries, scan.blocks);
-    restored_.scanned = scan.blocks.size();
-    restored_.torn_runs = scan.runs_torn;
-    restored_.repaired = plan.repairs.size();
-    restored_.durable_lost = plan.durable_lost;
-  }
+  const bool clean = page_file_->was_clean() && catalogue_->was_clean();
+  RestorePlan plan =
+      clean ? TrustCatalogue(entries) : TrustHints(entries, page_file_->incarnation_previous());
+  entries = {};
+  restored_.repaired = plan.repairs.size();
+  restored_.durable_lost = plan.durable_lost;
   for (const RestoredBlock& block : plan.blocks) {
     if (core_->Restore(block)) {
       ++restored_.blocks;
@@ -177,12 +173,80 @@ absl::Status Pool::Restore() {
       ++restored_.refused;
     }
   }
-  if (plan.durable_lost > 0) {
-    LogError(absl::StrCat(plan.durable_lost,
-                          " durable blocks are lost: the data file does not hold them any more"));
-  }
   WriteRepairs(*catalogue_, plan.repairs);
+  if (clean || (page_file_->created() && plan.blocks.empty())) return absl::OkStatus();
+  return StartReconciler(std::move(plan.blocks));
+}
+
+absl::Status Pool::StartReconciler(std::vector<RestoredBlock> expected) {
+  LogWarning(
+      "the catalogue may be behind (the last stop was not clean): reading the headers of the data "
+      "file");
+  core_->HoldUnread();
+  KVP_ASSIGN_OR_RETURN(reconciler_, Reconciler::Start(*page_file_, std::move(expected)));
+  if (page_file_->frames() <= kHeadStartFrames) ReconcileAtStart();
   return absl::OkStatus();
+}
+
+// A small file is read before anybody asks; for a large one nobody has to wait.
+void Pool::ReconcileAtStart() {
+  Effects effects = core_->MakeEffects();
+  const uint64_t end_ns = MonotonicNow().ns + kHeadStartNs;
+  for (uint64_t now_ns = MonotonicNow().ns; now_ns < end_ns; now_ns = MonotonicNow().ns) {
+    // The loop's turn began before now, and the core's time may not go back.
+    if (Reconcile(Instant{}, effects)) {
+      // Nobody has attached, so there is nothing else to carry out.
+      KVP_CHECK(effects.replies.empty() && effects.copies.empty());
+      catalogue_->Submit(effects.catalogue_writes);
+      effects.Clear();
+      continue;
+    }
+    if (reconciler_ == nullptr) return;
+    pollfd ready{.fd = reconciler_->ready_fd(), .events = POLLIN, .revents = 0};
+    poll(&ready, 1, static_cast<int>((end_ns - now_ns) / 1'000'000) + 1);
+  }
+}
+
+bool Pool::Reconcile(Instant now, Effects& effects) {
+  if (reconciler_ == nullptr) return false;
+  const std::optional<Reconciler::Shown> shown = reconciler_->Next();
+  if (!shown.has_value()) {
+    if (reconciler_->finished()) EndReconciliation();
+    return false;
+  }
+  const RunFinding finding = core_->Reconcile(now, shown->run, shown->last, effects);
+  reconciler_->Note(*shown, finding);
+  restored_.blocks += finding.restored ? 1 : 0;
+  restored_.repaired += (finding.restored ? 1 : 0) + (finding.lost ? 1 : 0);
+  restored_.durable_lost += finding.lost_durable ? 1 : 0;
+  if (shown->last) return true;
+  restored_.scanned += shown->state == ScannedRun::State::kBlock ? 1 : 0;
+  restored_.torn_runs += shown->state == ScannedRun::State::kTorn ? 1 : 0;
+  return true;
+}
+
+void Pool::EndReconciliation() {
+  reconciled_ = true;
+  if (const uint64_t failed = reconciler_->windows_failed(); failed > 0) {
+    LogWarning(absl::StrCat(failed,
+                            " stretches of headers could not be read; blocks in them are "
+                            "found by the catalogue alone"));
+  }
+  reconciler_.reset();
+  LogInfo(absl::StrCat("all headers are read: ", restored_.scanned, " blocks, ",
+                       restored_.torn_runs, " torn, ", restored_.repaired,
+                       " catalogue entries repaired"));
+  if (restored_.durable_lost == 0) return;
+  LogError(absl::StrCat(restored_.durable_lost,
+                        " durable blocks are lost: the data file does not hold them any more"));
+}
+
+bool Pool::reconciles_now() { return reconciler_ != nullptr && reconciler_->has_next(); }
+
+int Pool::headers_fd() const { return reconciler_ == nullptr ? -1 : reconciler_->ready_fd(); }
+
+uint64_t Pool::headers_unread() const {
+  return reconciler_ == nullptr ? 0 : reconciler_->frames_left();
 }
 
 void Pool::LogSummary() const {
@@ -204,10 +268,14 @@ void Pool::LogSummary() const {
                        FormatBytes(page_file_->frames() * page_file_->frame_bytes()), " in ",
                        page_file_->path(), ", ", std::string(page_file_->detail()), ", ",
                        std::string(nvme_executor_->detail())));
+  const bool by_headers = reconciled_ || reconciler_ != nullptr;
   LogInfo(absl::StrCat("nvme: restored ", restored_.blocks, " blocks (",
-                       restored_.scanned > 0 ? "by scanning headers" : "from the catalogue", "), ",
+                       by_headers ? "by reading headers" : "from the catalogue", "), ",
                        restored_.refused, " refused, ", restored_.torn_runs, " torn, ",
-                       restored_.repaired, " catalogue entries repaired"));
+                       restored_.repaired, " catalogue entries repaired",
+                       headers_unread() == 0
+                           ? ""
+                           : absl::StrCat("; ", headers_unread(), " headers are being read")));
 }
 
 CopyExecutor& Pool::device_copies() {
@@ -255,6 +323,8 @@ PoolInfo Pool::info() const {
 
 absl::Status Pool::CloseClean() {
   page_table_->SetState(PageTableState::kStopped);
+  const bool all_known = reconciler_ == nullptr;
+  reconciler_.reset();
   nvme_executor_.reset();  // Waits for what was submitted.
   copy_thread_.reset();
   device_executor_.reset();
@@ -262,6 +332,10 @@ absl::Status Pool::CloseClean() {
   if (core_->nvme_lost()) {
     return absl::UnavailableError(
         "the nvme tier is out of service; the next start reads the headers of the data file");
+  }
+  if (!all_known) {
+    LogInfo("not all headers were read: the next start reads them again");
+    return absl::OkStatus();
   }
   KVP_RETURN_IF_ERROR(catalogue_->CloseClean());
   return page_file_->MarkClean();

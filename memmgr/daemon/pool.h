@@ -6,9 +6,9 @@
 //   geometry --> sizes in blocks --> Limits --> device, arena, page file, catalogue
 //            --> restore what is on NVMe --> page table --> core
 //
-// What was on NVMe: after a clean stop the catalogue is believed. After any other, the headers are
-// read; the catalogue only adds when a block was last used, and whether it is durable, where key
-// and stamp agree.
+// What was on NVMe: after a clean stop the catalogue is believed. After any other, it is taken for
+// a hint, and the headers are read while the daemon serves (reconciler.h); a small file's are read
+// before the first attach is answered.
 //
 // Ownership: all of it; destroyed executors first. Thread-safety: the loop thread.
 // Errors: Create: kInvalidArgument (geometry, options), kResourceExhausted (memory, disk),
@@ -32,6 +32,7 @@
 #include "memmgr/core/limits.h"
 #include "memmgr/daemon/config.h"
 #include "memmgr/daemon/data_directory.h"
+#include "memmgr/daemon/reconciler.h"
 #include "tiers/catalogue/catalogue.h"
 #include "tiers/hbm/copy_thread.h"
 #include "tiers/hbm/device.h"
@@ -53,7 +54,7 @@ struct PoolIdentity {
 struct RestoreCounts {
   uint64_t blocks = 0;    // In the core again.
   uint64_t refused = 0;   // The core had no room or no use for them.
-  uint64_t scanned = 0;   // Found by reading headers: the stop was not clean.
+  uint64_t scanned = 0;   // Seen by reading headers so far: the stop was not clean.
   uint64_t repaired = 0;  // Catalogue entries written or removed to agree with the headers.
   uint64_t torn_runs = 0;
   uint64_t durable_lost = 0;  // Promised, and their frames hold something else.
@@ -86,6 +87,13 @@ class Pool {
   PageFile* page_file() { return page_file_.get(); }              // The same.
   Catalogue* catalogue() { return catalogue_.get(); }             // The same.
 
+  // After an unclean stop: tells the core of the next run whose headers have been read. False: none
+  // is ready. The caller carries out the effects.
+  bool Reconcile(Instant now, Effects& effects);
+  bool reconciles_now();            // Reconcile would return true.
+  int headers_fd() const;           // Readable when it may; -1: nothing is read.
+  uint64_t headers_unread() const;  // That the core has still to be told of.
+
   // Waits for the operations in flight, closes catalogue and file with the mark of a clean stop.
   // The last call before the destructor.
   absl::Status CloseClean();
@@ -97,6 +105,9 @@ class Pool {
   absl::Status BuildNvme(const Config& config, const DataDirectory& directory);
   absl::Status BuildCore();
   absl::Status Restore();
+  absl::Status StartReconciler(std::vector<RestoredBlock> expected);
+  void ReconcileAtStart();
+  void EndReconciliation();
   void LogSummary() const;
 
   PoolIdentity identity_;
@@ -111,6 +122,8 @@ class Pool {
   std::unique_ptr<NvmeExecutor> nvme_executor_;
   std::optional<PageTableWriter> page_table_;
   std::unique_ptr<Core> core_;
+  std::unique_ptr<Reconciler> reconciler_;  // Null: nothing is read, or not any more.
+  bool reconciled_ = false;                 // All headers have been read and shown to the core.
 };
 
 // The sizes of the configuration in blocks of `geometry`, with everything else of its pool options.

@@ -15,24 +15,25 @@
 #include "memmgr/core/core.h"
 #include "memmgr/core/effect.h"
 #include "tiers/catalogue/catalogue.h"
-#include "tiers/nvme/scan.h"
 
 namespace kvpager {
 
 struct RestorePlan {
   std::vector<RestoredBlock> blocks;    // Oldest last use first.
   std::vector<CatalogueWrite> repairs;  // What makes the catalogue agree with them.
-  uint64_t durable_lost = 0;            // Blocks that were promised, and that no headers have.
+  uint64_t durable_lost = 0;            // Blocks that were promised, and whose place another has.
 };
 
 // After a clean stop: the entries as they are.
 RestorePlan TrustCatalogue(absl::Span<const CatalogueEntry> entries);
 
-// After any other: the blocks of the scan, oldest stamp first. Where an entry agrees with key,
-// place and stamp, its last use and durability count; a block without one was written last, before
-// the stop, and counts as used after all others.
-RestorePlan TrustHeaders(absl::Span<const CatalogueEntry> entries,
-                         absl::Span<const ScannedBlock> scanned);
+// After any other: the entries too, for now; the headers, read while the daemon serves, then say
+// which are right (reconciler.h). Of several in one place the newest stays: see IsNewer.
+RestorePlan TrustHints(absl::Span<const CatalogueEntry> entries, uint64_t incarnation_newest);
+
+// Of two stamps: one of the incarnation that opened the file last is newer than any other, then
+// the larger counter, then the larger incarnation, which is arbitrary but fixed.
+bool IsNewer(const Stamp& a, const Stamp& b, uint64_t incarnation_newest);
 
 }  // namespace kvpager
 

@@ -47,6 +47,13 @@ class Conversation {
         break;
       case testing::InputKind::kRestore:
         return core_->Restore(input.restored) ? "" : "refused\n";
+      case testing::InputKind::kHoldUnread:
+        core_->HoldUnread();
+        return "";
+      case testing::InputKind::kReconcile: {
+        const RunFinding finding = core_->Reconcile(now_, input.run, input.run_last, effects_);
+        return testing::Describe(finding) + "\n" + TakeEffects() + RunLeftOver();
+      }
       case testing::InputKind::kCommand:
         if (!input.has_request) input.command.request = ++requests_;
         core_->Step(now_, input.command, effects_);

@@ -245,7 +245,7 @@ void Engine::OnNamed(const Pending& pending) {
 
 // Every sequence that the reply mentions was cut to what is still good.
 void Engine::OnCut(const Reply& reply, const Effects& effects) {
-  if (!env_.tiers.may_lose_data()) Complain("data is lost although nothing was ever damaged");
+  if (!env_.tiers.may_miss_cached()) Complain("data is lost although nothing was ever damaged");
   for (uint32_t i = 0; i < reply.update_count; ++i) {
     const SequenceUpdate& update = effects.updates[reply.update_first + i];
     ModelSequence* sequence = Find(update.sequence);

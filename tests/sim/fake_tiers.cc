@@ -250,24 +250,29 @@ void FakeTiers::Stop() {
   ForgetMemory();
 }
 
+RestoredBlock FakeTiers::HeadersOf(FrameIndex first) const {
+  const NvmeFrame& head = nvme_[first.value];
+  RestoredBlock block;
+  block.frame_first = first;
+  for (uint32_t group = 0; group < num_groups_; ++group) {
+    const NvmeFrame& frame = nvme_[first.value + group];
+    const bool fits = frame.complete && frame.key == head.key && frame.stamp == head.stamp &&
+                      frame.group == group;
+    if (!fits) return block;
+  }
+  if (head.key.is_none()) return block;
+  block.key = head.key;
+  block.parent_key = head.parent_key;
+  block.stamp = head.stamp;
+  block.last_use = head.stamp.counter;
+  return block;
+}
+
 std::vector<RestoredBlock> FakeTiers::Scan() const {
   std::vector<RestoredBlock> blocks;
   for (size_t first = 0; first + num_groups_ <= nvme_.size(); first += num_groups_) {
-    const NvmeFrame& head = nvme_[first];
-    bool found = !head.key.is_none();
-    for (uint32_t group = 0; group < num_groups_; ++group) {
-      const NvmeFrame& frame = nvme_[first + group];
-      found = found && frame.complete && frame.key == head.key && frame.stamp == head.stamp &&
-              frame.group == group;
-    }
-    if (!found) continue;
-    RestoredBlock block;
-    block.key = head.key;
-    block.parent_key = head.parent_key;
-    block.frame_first = FrameIndex{static_cast<uint32_t>(first)};
-    block.stamp = head.stamp;
-    block.last_use = head.stamp.counter;
-    blocks.push_back(block);
+    const RestoredBlock block = HeadersOf(FrameIndex{static_cast<uint32_t>(first)});
+    if (!block.key.is_none()) blocks.push_back(block);
   }
   return blocks;
 }

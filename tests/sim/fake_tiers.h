@@ -59,10 +59,16 @@ class FakeTiers {
 
   // What a scan of the headers finds: blocks whose frames carry one key and one stamp.
   std::vector<RestoredBlock> Scan() const;
+  // What the headers of one run say; key none: no whole block that has a name.
+  RestoredBlock HeadersOf(FrameIndex first) const;
 
   // True once anything happened that may cost data.
   bool may_lose_data() const { return may_lose_data_; }
   void set_may_lose_data() { may_lose_data_ = true; }
+  // A restart believed the catalogue: what was cached may turn out not to be there, what was
+  // promised may not.
+  bool may_miss_cached() const { return may_lose_data_ || may_miss_cached_; }
+  void set_may_miss_cached() { may_miss_cached_ = true; }
 
  private:
   struct HostFrame {
@@ -104,6 +110,7 @@ class FakeTiers {
   Faults faults_;
   testing::Random& random_;
   bool may_lose_data_ = false;
+  bool may_miss_cached_ = false;
   bool nvme_lost_ = false;
 
   std::vector<std::vector<Row>> hbm_;

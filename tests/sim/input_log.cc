@@ -39,6 +39,14 @@ absl::Status Feed(const testing::ParsedInput& input, Replay& replay) {
     case testing::InputKind::kRestore:
       std::printf("%s\n", replay.core->Restore(input.restored) ? "restored" : "no room");
       return absl::OkStatus();
+    case testing::InputKind::kHoldUnread:
+      replay.core->HoldUnread();
+      return absl::OkStatus();
+    case testing::InputKind::kReconcile:
+      std::printf("%s\n", testing::Describe(replay.core->Reconcile(replay.now, input.run,
+                                                                   input.run_last, replay.effects))
+                              .c_str());
+      break;
     case testing::InputKind::kCommand:
       replay.core->Step(replay.now, input.command, replay.effects);
       break;

@@ -33,10 +33,10 @@ World::World(const SimOptions& options)
       incarnation_(options.setup.options.incarnation) {
   tiers_.emplace(limits_, options_, random_);
   engines_.resize(options_.engines);
-  StartCore({});
+  StartCore({}, false);
 }
 
-void World::StartCore(const std::vector<RestoredBlock>& found) {
+void World::StartCore(const std::vector<RestoredBlock>& found, bool hints) {
   testing::CoreSetup setup = options_.setup;
   setup.options.incarnation = incarnation_;
   limits_.incarnation = incarnation_;
@@ -61,6 +61,10 @@ void World::StartCore(const std::vector<RestoredBlock>& found) {
     RecordInput(testing::Describe(block));
     const bool restored = core_->Restore(block);
     if (Verbose()) std::printf("%s\n", restored ? "restored" : "no room");
+  }
+  if (hints) {
+    RecordInput("hold-unread");
+    core_->HoldUnread();
   }
   core_->Verify();
   for (size_t i = 0; i < engines_.size(); ++i) Attach(i);
@@ -248,6 +252,7 @@ void World::Turn() {
   while (DeliverOne()) {
     if (random_.Chance(200)) break;
   }
+  if (random_.Chance(300)) FeedHeaders();
   for (uint32_t i = 0; core_->has_work() && i < 4 && random_.Chance(900); ++i) FeedTick();
   if (core_->wants_lanes() && random_.Chance(300)) {
     FeedLanes();
@@ -307,11 +312,17 @@ void World::Restart() {
   ++tally_.restarts;
   const bool clean = options_.clean_restarts;
   core_.reset();
+  const bool hints = !clean && random_.Chance(500);
   std::vector<RestoredBlock> found;
+  unread_.clear();
   if (clean) {
     catalogue_.Stop();
     tiers_->Stop();
     found = catalogue_.Entries();
+  } else if (hints) {
+    catalogue_.Crash();
+    tiers_->Crash(options_.power_cuts);
+    found = FindByHints();
   } else {
     catalogue_.Crash();
     tiers_->Crash(options_.power_cuts);
@@ -322,7 +333,57 @@ void World::Restart() {
   }
   ++incarnation_;
   if (Verbose()) std::printf("-- restart, %s\n", clean ? "clean" : "unclean");
-  StartCore(found);
+  StartCore(found, hints);
+}
+
+// What the catalogue says, right or not; the headers are to be shown while engines are served.
+std::vector<RestoredBlock> World::FindByHints() {
+  tiers_->set_may_miss_cached();
+  const uint32_t num_groups = limits_.num_groups;
+  const uint32_t runs = limits_.frames_max[TierIndex(Tier::kNvme)] / num_groups;
+  std::vector<RestoredBlock> by_run(runs);
+  const auto is_newer = [](const Stamp& a, const Stamp& b) {
+    return a.incarnation != b.incarnation ? a.incarnation > b.incarnation : a.counter > b.counter;
+  };
+  for (const RestoredBlock& entry : catalogue_.Entries()) {
+    RestoredBlock& place = by_run[entry.frame_first.value / num_groups];
+    if (place.key.is_none() || is_newer(entry.stamp, place.stamp)) place = entry;
+  }
+  std::vector<RestoredBlock> found;
+  for (uint32_t i = 0; i < runs; ++i) {
+    UnreadRun unread;
+    unread.run.frame_first = FrameIndex{i * num_groups};
+    unread.run.expected_key = by_run[i].key;
+    unread.run.expected_stamp = by_run[i].stamp;
+    // Read now, or when they are shown: anything may have been written in between.
+    if (random_.Chance(500)) unread.run.found = tiers_->HeadersOf(unread.run.frame_first);
+    unread_.push_back(unread);
+    if (!by_run[i].key.is_none()) found.push_back(by_run[i]);
+  }
+  std::stable_sort(found.begin(), found.end(),
+                   [](const auto& a, const auto& b) { return a.last_use < b.last_use; });
+  return found;
+}
+
+bool World::FeedHeaders() {
+  if (unread_.empty()) return false;
+  UnreadRun unread = unread_.front();
+  unread_.pop_front();
+  if (unread.run.found.frame_first.is_none()) {
+    unread.run.found = tiers_->HeadersOf(unread.run.frame_first);
+  }
+  if (Recording() || Verbose()) {
+    RecordInput(absl::StrCat("@", now_ns_, " ", testing::Describe(unread.run, unread.last)));
+  }
+  RunFinding finding;
+  {
+    const testing::NoAllocScope no_alloc;
+    finding = core_->Reconcile(Instant{now_ns_}, unread.run, unread.last, effects_);
+  }
+  if (unread.last && finding.again) Fail("a run is asked for a third time");
+  if (finding.again) unread_.push_back({unread.run, true});
+  Execute();
+  return true;
 }
 
 void World::Run() {

@@ -40,7 +40,9 @@ class World {
 
  private:
   // ---- world.cc
-  void StartCore(const std::vector<RestoredBlock>& found);
+  void StartCore(const std::vector<RestoredBlock>& found, bool hints);
+  std::vector<RestoredBlock> FindByHints();
+  bool FeedHeaders();  // True if there were any left.
   void Turn();
   void StrikeFaults();
   void Restart();
@@ -92,6 +94,12 @@ class World {
   std::optional<Environment> environment_;
   std::vector<std::unique_ptr<Engine>> engines_;
   uint64_t now_ns_ = 0;
+  // Runs whose headers the core has not been shown, after a restart that believed the catalogue.
+  struct UnreadRun {
+    FoundRun run;
+    bool last = false;
+  };
+  std::deque<UnreadRun> unread_;
   uint64_t incarnation_ = 0;
   uint64_t inputs_ = 0;
 };

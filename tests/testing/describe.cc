@@ -240,6 +240,27 @@ std::string Describe(const RestoredBlock& block) {
                       block.durable ? " durable" : "");
 }
 
+std::string Describe(const FoundRun& run, bool last) {
+  std::string text = absl::StrCat("reconcile frame=", run.frame_first.value);
+  if (!run.found.key.is_none()) {
+    absl::StrAppend(&text, " found=", Describe(run.found.key),
+                    " parent=", Describe(run.found.parent_key),
+                    " stamp=", run.found.stamp.incarnation, ".", run.found.stamp.counter);
+  }
+  if (!run.expected_key.is_none()) {
+    absl::StrAppend(&text, " expected=", Describe(run.expected_key),
+                    " expected-stamp=", run.expected_stamp.incarnation, ".",
+                    run.expected_stamp.counter);
+  }
+  if (last) absl::StrAppend(&text, " last");
+  return text;
+}
+
+std::string Describe(const RunFinding& finding) {
+  return absl::StrCat("run", finding.restored ? " restored" : "", finding.lost ? " lost" : "",
+                      finding.lost_durable ? " durable" : "", finding.again ? " again" : "");
+}
+
 std::string Describe(const CopyOp& copy) {
   if (copy.channel == Channel::kScrub) {
     return absl::StrCat("scrub ", Describe(copy.op), " ", Frame(Tier::kHbm, copy.target));

@@ -31,6 +31,8 @@ std::string Describe(OpId op);
 std::string Describe(const Command& command);
 std::string Describe(const Completion& completion);
 std::string Describe(const RestoredBlock& block);
+std::string Describe(const FoundRun& run, bool last);
+std::string Describe(const RunFinding& finding);
 
 std::string Describe(const CopyOp& copy);
 std::string Describe(const CatalogueWrite& write);

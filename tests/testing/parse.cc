@@ -297,6 +297,11 @@ void ParseCompletion(Words& words, ParsedInput& input) {
   words.Fail(absl::StrCat("'", outcome, "' is no outcome"));
 }
 
+Stamp ToStamp(const std::string& text, Words& words) {
+  const auto [incarnation, counter] = SplitAt(text, '.');
+  return {ToNumber(incarnation, words), ToNumber(counter, words)};
+}
+
 void ParseRestore(Words& words, ParsedInput& input) {
   input.kind = InputKind::kRestore;
   RestoredBlock& block = input.restored;
@@ -304,11 +309,27 @@ void ParseRestore(Words& words, ParsedInput& input) {
   if (auto parent = words.TakePrefix("parent=")) block.parent_key = ToKey(*parent, words);
   if (auto frame = words.TakePrefix("frame=")) block.frame_first = {ToNumber32(*frame, words)};
   if (auto stamp = words.TakePrefix("stamp=")) {
-    const auto [incarnation, counter] = SplitAt(*stamp, '.');
-    block.stamp = {ToNumber(incarnation, words), ToNumber(counter, words)};
+    block.stamp = ToStamp(std::string(*stamp), words);
   }
   if (auto use = words.TakePrefix("use=")) block.last_use = ToNumber(*use, words);
   block.durable = words.TakeWord("durable");
+}
+
+void ParseReconcile(Words& words, ParsedInput& input) {
+  input.kind = InputKind::kReconcile;
+  FoundRun& run = input.run;
+  if (auto frame = words.TakePrefix("frame=")) run.frame_first = {ToNumber32(*frame, words)};
+  run.found.frame_first = run.frame_first;
+  if (auto key = words.TakePrefix("found=")) run.found.key = ToKey(*key, words);
+  if (auto parent = words.TakePrefix("parent=")) run.found.parent_key = ToKey(*parent, words);
+  if (auto stamp = words.TakePrefix("stamp=")) {
+    run.found.stamp = ToStamp(std::string(*stamp), words);
+  }
+  if (auto key = words.TakePrefix("expected=")) run.expected_key = ToKey(*key, words);
+  if (auto stamp = words.TakePrefix("expected-stamp=")) {
+    run.expected_stamp = ToStamp(std::string(*stamp), words);
+  }
+  input.run_last = words.TakeWord("last");
 }
 
 void ParseCreate(Words& words, ParsedInput& input) {
@@ -332,6 +353,10 @@ absl::StatusOr<ParsedInput> ParseInput(std::string_view line) {
     ParseCreate(words, input);
   } else if (verb == "restore") {
     ParseRestore(words, input);
+  } else if (verb == "hold-unread") {
+    input.kind = InputKind::kHoldUnread;
+  } else if (verb == "reconcile") {
+    ParseReconcile(words, input);
   } else if (verb == "complete") {
     ParseCompletion(words, input);
   } else if (verb == "tick") {

@@ -24,13 +24,24 @@
 
 namespace kvpager::testing {
 
-enum class InputKind { kCreate, kRestore, kCommand, kCompletion, kTick, kLoseNvme };
+enum class InputKind {
+  kCreate,
+  kRestore,
+  kHoldUnread,
+  kCommand,
+  kCompletion,
+  kTick,
+  kLoseNvme,
+  kReconcile
+};
 
 struct ParsedInput {
   InputKind kind = InputKind::kTick;
   std::optional<Instant> now;
   CoreSetup setup;
   RestoredBlock restored;
+  FoundRun run;
+  bool run_last = false;
   Command command;
   bool has_request = false;  // "#N" was given.
   Completion completion;

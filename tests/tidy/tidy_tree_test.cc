@@ -36,6 +36,7 @@ const std::vector<TestedElsewhere> kElsewhere = {
     {"memmgr/core/prefix_index.cc", "tests/memmgr/core/tables_test.cc"},
     {"memmgr/core/quota_stuck.cc", "tests/memmgr/core/quota_test.cc"},
     {"memmgr/core/read_ahead.cc", "tests/memmgr/transcript_test.cc"},
+    {"memmgr/core/reconcile.cc", "tests/memmgr/transcript_test.cc"},
     {"memmgr/core/room.cc", "tests/memmgr/core/quota_test.cc"},
     {"memmgr/core/sequence_table.cc", "tests/memmgr/core/tables_test.cc"},
     {"memmgr/core/sequences.cc", "tests/memmgr/transcript_test.cc"},
@@ -47,6 +48,7 @@ const std::vector<TestedElsewhere> kElsewhere = {
     {"memmgr/core/stocks.cc", "tests/memmgr/transcript_test.cc"},
     {"memmgr/core/verify.cc", "tests/sim/sim_main.cc"},
     {"memmgr/core/victims.cc", "tests/memmgr/transcript_test.cc"},
+    {"memmgr/daemon/reconciler.cc", "tests/e2e/restart_test.cc"},
 };
 
 const std::vector<SourceFile>& Sources() {

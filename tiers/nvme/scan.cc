@@ -18,11 +18,11 @@
 namespace kvpager {
 namespace {
 
-constexpr uint32_t kWindowFrames = 1u << 16;  // Headers held at once.
-
-// Classifies one run of frames and appends it if it is a block.
-void AddRun(absl::Span<const ScannedHeader> run, FrameIndex frame_first, ScanResult& result) {
+// Classifies one run of frames.
+ScannedRun Classify(absl::Span<const ScannedHeader> run, FrameIndex frame_first) {
   const FrameIdentity& first = run[0].identity;
+  ScannedRun scanned;
+  scanned.block.frame_first = frame_first;
   BlockKey parent_key;
   bool empty = true;
   bool whole = true;
@@ -36,17 +36,36 @@ void AddRun(absl::Span<const ScannedHeader> run, FrameIndex frame_first, ScanRes
     if (parent_key.is_none()) parent_key = header.identity.parent_key;
   }
   if (empty) {
-    ++result.runs_empty;
+    scanned.state = ScannedRun::State::kEmpty;
   } else if (!whole) {
-    ++result.runs_torn;
+    scanned.state = ScannedRun::State::kTorn;
   } else if (first.key.is_none()) {
-    ++result.runs_unnamed;
+    scanned.state = ScannedRun::State::kUnnamed;
   } else {
-    result.blocks.push_back({.key = first.key,
-                             .parent_key = parent_key,
-                             .frame_first = frame_first,
-                             .stamp = first.stamp,
-                             .last_use = first.stamp.counter});
+    scanned.state = ScannedRun::State::kBlock;
+    scanned.block.key = first.key;
+    scanned.block.parent_key = parent_key;
+    scanned.block.stamp = first.stamp;
+    scanned.block.last_use = first.stamp.counter;
+  }
+  return scanned;
+}
+
+void Count(const ScannedRun& run, ScanResult& result) {
+  switch (run.state) {
+    case ScannedRun::State::kEmpty:
+      ++result.runs_empty;
+      return;
+    case ScannedRun::State::kUnnamed:
+      ++result.runs_unnamed;
+      return;
+    case ScannedRun::State::kTorn:
+    case ScannedRun::State::kUnreadable:
+      ++result.runs_torn;
+      return;
+    case ScannedRun::State::kBlock:
+      result.blocks.push_back(run.block);
+      return;
   }
 }
 
@@ -73,18 +92,37 @@ void DropOlderDuplicates(ScanResult& result, uint64_t incarnation_newest) {
 
 }  // namespace
 
+HeaderScan::HeaderScan(const PageFile& file, const ScanOptions& options)
+    : file_(file),
+      window_frames_(std::max(options.window_frames / file.geometry().num_groups(), 1u) *
+                     file.geometry().num_groups()),
+      reader_(HeaderReader::Create(file, options)) {}
+
+HeaderScan::~HeaderScan() = default;
+
+bool HeaderScan::done() const { return at_ >= file_.frames(); }
+
+absl::Status HeaderScan::Next(std::vector<ScannedRun>& runs) {
+  const uint32_t num_groups = file_.geometry().num_groups();
+  std::vector<ScannedHeader> headers(std::min(window_frames_, file_.frames() - at_));
+  const absl::Status read = reader_->Read(FrameIndex{at_}, absl::MakeSpan(headers));
+  runs.clear();
+  for (uint32_t run = 0; run + num_groups <= headers.size(); run += num_groups) {
+    runs.push_back(
+        Classify(absl::MakeConstSpan(headers).subspan(run, num_groups), FrameIndex{at_ + run}));
+    if (!read.ok()) runs.back().state = ScannedRun::State::kUnreadable;
+  }
+  at_ += static_cast<uint32_t>(headers.size());
+  return read;
+}
+
 absl::StatusOr<ScanResult> ScanHeaders(const PageFile& file, const ScanOptions& options) {
-  const uint32_t num_groups = file.geometry().num_groups();
-  const uint32_t window_frames = std::max(kWindowFrames / num_groups, 1u) * num_groups;
-  std::unique_ptr<HeaderReader> reader = HeaderReader::Create(file, options);
-  std::vector<ScannedHeader> headers;
+  HeaderScan scan(file, options);
+  std::vector<ScannedRun> runs;
   ScanResult result;
-  for (uint32_t at = 0; at < file.frames(); at += window_frames) {
-    headers.assign(std::min(window_frames, file.frames() - at), ScannedHeader());
-    KVP_RETURN_IF_ERROR(reader->Read(FrameIndex{at}, absl::MakeSpan(headers)));
-    for (uint32_t run = 0; run < headers.size(); run += num_groups) {
-      AddRun(absl::MakeConstSpan(headers).subspan(run, num_groups), FrameIndex{at + run}, result);
-    }
+  while (!scan.done()) {
+    KVP_RETURN_IF_ERROR(scan.Next(runs));
+    for (const ScannedRun& run : runs) Count(run, result);
   }
   const uint64_t newest = file.incarnation_previous();
   DropOlderDuplicates(result, newest);

@@ -4,6 +4,28 @@
 #include <string>
 
 namespace kvpager::bench {
+namespace {
+
+CLI::App* AddRecovery(CLI::App& app, Options& options) {
+  CLI::App* const recovery =
+      app.add_subcommand("recovery", "Restarts of a large NVMe tier, after a kill and otherwise");
+  recovery->add_option("--kvpagerd", options.kvpagerd,
+                       "The daemon to measure; else the one beside this program");
+  recovery
+      ->add_option("--dir", options.nvme_folder,
+                   "Folder for the tier, on the device to measure; all in it is removed again")
+      ->check(CLI::ExistingDirectory);
+  options.recovery_blocks = 1'000'000;
+  recovery->add_option("--blocks", options.recovery_blocks, "Of the tier; each takes 8 KiB")
+      ->check(CLI::Range(uint64_t{65'536}, uint64_t{8'000'000}))
+      ->capture_default_str();
+  recovery->add_option("--json", options.json, "Write the numbers to this file too");
+  recovery->add_flag("--quick", options.quick,
+                     "A small tier: shows that it runs, the figures mean little");
+  return recovery;
+}
+
+}  // namespace
 
 std::optional<Options> ParseFlags(int argc, char** argv, int& exit_code) {
   Options options;
@@ -49,6 +71,7 @@ std::optional<Options> ParseFlags(int argc, char** argv, int& exit_code) {
                    "Only parts whose name contains this: read, write, mixed");
   nvme->add_flag("--quick", options.quick,
                  "Few short slices: shows that it runs, the figures mean little");
+  CLI::App* const recovery = AddRecovery(app, options);
   CLI::App* echo =
       app.add_subcommand("echo", "The other end of a bare ping-pong (used by control)");
   echo->group("");
@@ -61,7 +84,9 @@ std::optional<Options> ParseFlags(int argc, char** argv, int& exit_code) {
   }
   options.decode = decode->parsed();
   options.nvme = nvme->parsed();
+  options.recovery = recovery->parsed();
   if (options.quick) options.pairs = 2;
+  if (options.quick) options.recovery_blocks = 65'536;
   return options;
 }
 

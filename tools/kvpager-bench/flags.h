@@ -23,10 +23,12 @@ struct Options {
   bool decode = false;   // Attention kernels, rather than the control path.
   bool nvme = false;     // The NVMe executor, rather than the control path.
   std::string nvme_folder = ".";
-  uint64_t nvme_bytes = 0;  // Of the file to measure with.
-  uint64_t pairs = 0;       // Of slices, ours and the limit's.
-  bool quick = false;       // Few samples: it runs, the figures mean little.
-  std::string echo;         // Be the other end of a bare ping-pong at this endpoint.
+  uint64_t nvme_bytes = 0;       // Of the file to measure with.
+  uint64_t pairs = 0;            // Of slices, ours and the limit's.
+  bool recovery = false;         // Restarts of a large tier, rather than the control path.
+  uint64_t recovery_blocks = 0;  // That it has.
+  bool quick = false;            // Few samples: it runs, the figures mean little.
+  std::string echo;              // Be the other end of a bare ping-pong at this endpoint.
 };
 
 // Nullopt: nothing is to be done, and `exit_code` says how to end.

@@ -12,12 +12,14 @@
 #include "tools/kvpager-bench/figure.h"
 #include "tools/kvpager-bench/flags.h"
 #include "tools/kvpager-bench/nvme.h"
+#include "tools/kvpager-bench/recovery.h"
 
 namespace kvpager::bench {
 namespace {
 
 absl::Status Measure(const Options& options, std::vector<Figure>& figures) {
   if (options.decode) return MeasureDecode(options, figures);
+  if (options.recovery) return MeasureRecovery(options, figures);
   if (options.nvme) return MeasureNvme(options, figures);
   return MeasureControl(options, figures);
 }

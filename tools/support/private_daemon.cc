@@ -26,8 +26,8 @@ extern char** environ;
 namespace kvpager::tools {
 namespace {
 
-constexpr int kStartAttempts = 600;
-constexpr uint64_t kStartPauseUs = 100'000;
+constexpr int kStartAttempts = 12'000;
+constexpr uint64_t kStartPauseUs = 5'000;
 
 std::string ReadText(const std::string& path) {
   std::ifstream file(path);
@@ -59,16 +59,28 @@ absl::StatusOr<std::unique_ptr<PrivateDaemon>> PrivateDaemon::Start(
   std::unique_ptr<PrivateDaemon> daemon(new PrivateDaemon());
   daemon->directory_ = pattern;
   daemon->socket_ = pattern + "/kvpager.sock";
-  KVP_RETURN_IF_ERROR(
-      daemon->Launch(program.empty() ? ProgramFolder() + "/kvpagerd" : program, flags));
+  daemon->program_ = program.empty() ? ProgramFolder() + "/kvpagerd" : program;
+  daemon->flags_ = flags;
+  KVP_RETURN_IF_ERROR(daemon->Launch());
   return daemon;
 }
 
-absl::Status PrivateDaemon::Launch(const std::string& program,
-                                   const std::vector<std::string>& flags) {
-  std::vector<std::string> words = {program, "--config",     "",    "--listen.socket",
-                                    socket_, "--log.format", "text"};
-  for (const std::string& flag : flags) {
+absl::Status PrivateDaemon::Restart(bool clean) {
+  Stop(clean);
+  return Launch();
+}
+
+void PrivateDaemon::Stop(bool clean) {
+  if (pid_ <= 0) return;
+  kill(pid_, clean ? SIGTERM : SIGKILL);
+  waitpid(pid_, nullptr, 0);
+  pid_ = -1;
+}
+
+absl::Status PrivateDaemon::Launch() {
+  std::vector<std::string> words = {program_, "--config",     "",    "--listen.socket",
+                                    socket_,  "--log.format", "text"};
+  for (const std::string& flag : flags_) {
     words.push_back(absl::StrReplaceAll(flag, {{kDirectory, directory_}}));
   }
   std::vector<char*> arguments;
@@ -81,11 +93,11 @@ absl::Status PrivateDaemon::Launch(const std::string& program,
   posix_spawn_file_actions_addopen(&actions, 1, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
   posix_spawn_file_actions_adddup2(&actions, 1, 2);
   const int failed =
-      posix_spawn(&pid_, program.c_str(), &actions, nullptr, arguments.data(), environ);
+      posix_spawn(&pid_, program_.c_str(), &actions, nullptr, arguments.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   if (failed != 0) {
     pid_ = -1;
-    return absl::NotFoundError(absl::StrCat("cannot start ", program, ": ", std::strerror(failed),
+    return absl::NotFoundError(absl::StrCat("cannot start ", program_, ": ", std::strerror(failed),
                                             "; name the daemon with --kvpagerd"));
   }
   for (int i = 0; i < kStartAttempts; ++i) {
@@ -100,10 +112,7 @@ absl::Status PrivateDaemon::Launch(const std::string& program,
 }
 
 PrivateDaemon::~PrivateDaemon() {
-  if (pid_ > 0) {
-    kill(pid_, SIGTERM);
-    waitpid(pid_, nullptr, 0);
-  }
+  Stop(true);
   std::error_code error;
   std::filesystem::remove_all(directory_, error);
 }

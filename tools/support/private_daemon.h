@@ -31,13 +31,21 @@ class PrivateDaemon {
   PrivateDaemon(const PrivateDaemon&) = delete;
   PrivateDaemon& operator=(const PrivateDaemon&) = delete;
 
+  // SIGKILL (or SIGTERM if `clean`), then the same program again on the same files. Answers like
+  // Start.
+  absl::Status Restart(bool clean);
+  // Only the first half; Restart starts it again.
+  void Stop(bool clean);
+
   const std::string& socket() const { return socket_; }
   const std::string& directory() const { return directory_; }
 
  private:
   PrivateDaemon() = default;
-  absl::Status Launch(const std::string& program, const std::vector<std::string>& flags);
+  absl::Status Launch();
 
+  std::string program_;
+  std::vector<std::string> flags_;
   std::string directory_;
   std::string socket_;
   pid_t pid_ = -1;

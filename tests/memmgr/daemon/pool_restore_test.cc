@@ -1,5 +1,5 @@
-// That after a start the core is told of the right blocks, oldest use first, and that the catalogue
-// is repaired to agree with the headers.
+// That after a start the core is told of the right blocks, oldest use first, and that entries which
+// cannot be right go.
 
 #include "memmgr/daemon/pool_restore.h"
 
@@ -18,10 +18,6 @@ CatalogueEntry Entry(uint64_t key, uint32_t frame, uint64_t stamp, uint64_t last
   return {Key(key), Key(key + 100), FrameIndex{frame}, Stamp{7, stamp}, last_use, durable};
 }
 
-ScannedBlock Scanned(uint64_t key, uint32_t frame, uint64_t stamp) {
-  return {Key(key), Key(key + 100), FrameIndex{frame}, Stamp{7, stamp}, stamp, false};
-}
-
 std::vector<uint64_t> KeysOf(const RestorePlan& plan) {
   std::vector<uint64_t> keys;
   for (const RestoredBlock& block : plan.blocks) keys.push_back(block.key.words[0]);
@@ -38,46 +34,29 @@ TEST(PoolRestore, AfterACleanStopTheCatalogueIsBelievedOldestUseFirst) {
   EXPECT_TRUE(plan.repairs.empty());
 }
 
-TEST(PoolRestore, AfterAnUncleanStopAgreeingEntriesGiveUseAndDurability) {
+TEST(PoolRestore, AfterAnUncleanStopTheCatalogueIsAHintOldestUseFirst) {
   const std::vector<CatalogueEntry> entries = {Entry(1, 0, 1, 30, true), Entry(2, 4, 2, 10)};
-  const std::vector<ScannedBlock> scanned = {Scanned(1, 0, 1), Scanned(2, 4, 2)};
-  const RestorePlan plan = TrustHeaders(entries, scanned);
+  const RestorePlan plan = TrustHints(entries, 7);
   EXPECT_EQ(KeysOf(plan), (std::vector<uint64_t>{2, 1}));
-  EXPECT_EQ(plan.blocks[1].last_use, 30u);
   EXPECT_TRUE(plan.blocks[1].durable);
-  EXPECT_FALSE(plan.blocks[0].durable);
   EXPECT_TRUE(plan.repairs.empty());
 }
 
-TEST(PoolRestore, BlocksTheCatalogueMissedCountAsUsedLastInOrderOfStamp) {
-  const std::vector<CatalogueEntry> entries = {Entry(1, 0, 1, 30)};
-  const std::vector<ScannedBlock> scanned = {Scanned(5, 8, 0), Scanned(1, 0, 1), Scanned(6, 12, 9)};
-  const RestorePlan plan = TrustHeaders(entries, scanned);
-  EXPECT_EQ(KeysOf(plan), (std::vector<uint64_t>{1, 5, 6}));
+TEST(PoolRestore, OfSeveralHintsForOnePlaceTheNewestStays) {
+  const std::vector<CatalogueEntry> entries = {Entry(1, 0, 5, 30), Entry(2, 0, 9, 10),
+                                               Entry(3, 0, 7, 20, true), Entry(4, 4, 1, 5)};
+  const RestorePlan plan = TrustHints(entries, 7);
+  EXPECT_EQ(KeysOf(plan), (std::vector<uint64_t>{4, 2}));
   ASSERT_EQ(plan.repairs.size(), 2u);
-  EXPECT_EQ(plan.repairs[0].key, Key(5));
-  EXPECT_EQ(plan.repairs[0].frame_first, FrameIndex{8});
-  EXPECT_GT(plan.repairs[0].last_use, 30u);
+  for (const CatalogueWrite& repair : plan.repairs) EXPECT_TRUE(repair.frame_first.is_none());
+  EXPECT_EQ(plan.durable_lost, 1u);
 }
 
-TEST(PoolRestore, AnotherStampOrPlaceIsNotTheEntrysBlock) {
-  const std::vector<CatalogueEntry> entries = {Entry(1, 0, 1, 30, true), Entry(2, 4, 2, 10, true)};
-  const std::vector<ScannedBlock> scanned = {Scanned(1, 0, 5), Scanned(2, 8, 2)};
-  const RestorePlan plan = TrustHeaders(entries, scanned);
-  ASSERT_EQ(plan.blocks.size(), 2u);
-  EXPECT_FALSE(plan.blocks[0].durable);
-  EXPECT_FALSE(plan.blocks[1].durable);
-  EXPECT_EQ(plan.repairs.size(), 2u);
-  EXPECT_EQ(plan.repairs[0].stamp, (Stamp{7, 5}));
-}
-
-TEST(PoolRestore, EntriesWithoutABlockAreRemoved) {
-  const std::vector<CatalogueEntry> entries = {Entry(1, 0, 1, 30)};
-  const RestorePlan plan = TrustHeaders(entries, {});
-  EXPECT_TRUE(plan.blocks.empty());
-  ASSERT_EQ(plan.repairs.size(), 1u);
-  EXPECT_EQ(plan.repairs[0].key, Key(1));
-  EXPECT_TRUE(plan.repairs[0].frame_first.is_none());
+TEST(PoolRestore, AStampOfTheLastIncarnationIsNewerThanAnyOther) {
+  EXPECT_TRUE(IsNewer({7, 1}, {8, 5}, 7));
+  EXPECT_FALSE(IsNewer({8, 5}, {7, 1}, 7));
+  EXPECT_TRUE(IsNewer({8, 5}, {9, 4}, 7));
+  EXPECT_FALSE(IsNewer({7, 1}, {7, 1}, 7));
 }
 
 }  // namespace
