@@ -3,6 +3,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,6 +31,16 @@ namespace {
 constexpr uint64_t kWakeTag = ~uint64_t{0};
 constexpr uint64_t kBufferBytesMax = kGiB;  // The kernel's limit for one registered buffer.
 constexpr uint64_t kBuffersMax = 1u << 14;  // The same, for their number.
+// Checksums between two looks at the device: some 10 us of them.
+constexpr uint64_t kBytesPerTurn = 256 * kKiB;
+// How long writes make way after a read: longer than a step needs to ask for its next pages.
+constexpr uint64_t kMakeWayNs = 5'000'000;
+
+uint64_t MonotonicNs() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
+}
 
 }  // namespace
 
@@ -96,11 +107,13 @@ void UringExecutor::RegisterArena() {
 
 void UringExecutor::Submit(absl::Span<const CopyOp> copies) {
   if (copies.empty()) return;
+  bool wake = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     incoming_.insert(incoming_.end(), copies.begin(), copies.end());
+    wake = std::exchange(wants_wake_, false);
   }
-  Wake();
+  if (wake) Wake();
 }
 
 NvmeStats UringExecutor::stats() const {
@@ -126,17 +139,31 @@ void UringExecutor::Run() {
   while (true) {
     const bool stopping = TakeIncoming();
     StartReads();
-    const bool wrote = StartWrite();
+    const bool wrote = StartWrites();
     if (ended_.empty() && !wrote) {
       if (stopping && slots_free_.size() == depth_ && reads_.empty() && writes_.empty()) return;
-      Enter(1);
+      if (!SleepUnlessAsked()) continue;
     } else {
       Enter(0);
-      ConcludeOne();
+      ConcludeSome();
     }
     if (writes_in_flight_ > 0) KVP_CRASH_POINT("nvme_write_submitted");
     Collect();
   }
+}
+
+// Until something ends, or something comes that could be started: with all slots taken nothing
+// could. False: something has come already.
+bool UringExecutor::SleepUnlessAsked() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!incoming_.empty()) return false;
+    wants_wake_ = !slots_free_.empty();
+  }
+  Enter(1);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  wants_wake_ = false;
+  return true;
 }
 
 // Sorts what has arrived into reads and writes; true if the executor is to stop.
@@ -159,22 +186,39 @@ void UringExecutor::StartReads() {
   }
 }
 
-// One, for its checksum takes time that others should not wait for; false if there is none that
+// A few, for their checksums take time that others should not wait for; false if there is none that
 // may be started now.
-bool UringExecutor::StartWrite() {
-  const uint32_t writes_max = std::max<uint32_t>(1, depth_ / 2);
-  if (writes_.empty() || slots_free_.empty() || writes_in_flight_ >= writes_max) return false;
-  const CopyOp copy = writes_.front();
-  writes_.pop_front();
-  if (io_.PrepareWrite(copy)) {
-    ++writes_in_flight_;
-    Start(copy);
-    return true;
+bool UringExecutor::StartWrites() {
+  const uint32_t writes_max = WritesMax();
+  uint64_t bytes = 0;
+  while (bytes < kBytesPerTurn) {
+    if (writes_.empty() || slots_free_.empty() || writes_in_flight_ >= writes_max) break;
+    const CopyOp copy = writes_.front();
+    writes_.pop_front();
+    bytes += io_.frame_bytes();
+    if (io_.PrepareWrite(copy)) {
+      Start(copy);
+    } else {
+      concluded_.push_back(io_.ConcludeCorrupt(copy));
+    }
   }
-  concluded_.push_back(io_.ConcludeCorrupt(copy));
   done_.Push(concluded_);
   concluded_.clear();
-  return true;
+  return bytes > 0;
+}
+
+// Half as many again as reads have been in flight at once lately: a few reads are so beside a few
+// writes, and not behind half a queue of them; a queue of reads leaves writes their half. With as
+// many as there are reads, writes move 0.21 to 0.27 of what they move alone (kvpager-bench nvme,
+// part promotion); they are promised a quarter.
+uint32_t UringExecutor::WritesMax() {
+  const uint32_t half = std::max<uint32_t>(1, depth_ / 2);
+  if (reads_peak_ == 0) return half;
+  if (reads_in_flight_ == 0 && MonotonicNs() >= reads_peak_end_ns_) {
+    reads_peak_ = 0;
+    return half;
+  }
+  return std::min(half, reads_peak_ + (reads_peak_ + 1) / 2);
 }
 
 void UringExecutor::Start(const CopyOp& copy) {
@@ -190,11 +234,18 @@ void UringExecutor::Start(const CopyOp& copy) {
     request.buffer_index = static_cast<int>(io_.HostFrame(copy).value / frames_per_buffer_);
   }
   io_.Begin(copy);
-  if (FrameIo::IsRead(copy)) {
-    uring_->Read(request);
-  } else {
+  if (!FrameIo::IsRead(copy)) {
+    ++writes_in_flight_;
     uring_->Write(request);
+    return;
   }
+  ++reads_in_flight_;
+  const uint64_t now_ns = MonotonicNs();
+  if (reads_in_flight_ >= reads_peak_ || now_ns >= reads_peak_end_ns_) {
+    reads_peak_ = reads_in_flight_;
+    reads_peak_end_ns_ = now_ns + kMakeWayNs;
+  }
+  uring_->Read(request);
 }
 
 // Frees the slots of what has ended, without looking at it.
@@ -207,18 +258,19 @@ void UringExecutor::Collect() {
     }
     const uint32_t slot = static_cast<uint32_t>(result.tag);
     KVP_CHECK_LT(slot, depth_);
-    if (!FrameIo::IsRead(slots_[slot])) --writes_in_flight_;
+    --(FrameIo::IsRead(slots_[slot]) ? reads_in_flight_ : writes_in_flight_);
     ended_.push_back({slots_[slot], result.value});
     slots_free_.push_back(slot);
   }
 }
 
-// One at a time: whoever waits for a page need not wait for the checksums of others.
-void UringExecutor::ConcludeOne() {
-  if (ended_.empty()) return;
-  const Ended ended = ended_.front();
-  ended_.pop_front();
-  concluded_.push_back(io_.Conclude(ended.copy, ended.value));
+// A few at a time: whoever waits for a page need not wait for the checksums of many others.
+void UringExecutor::ConcludeSome() {
+  for (uint64_t bytes = 0; bytes < kBytesPerTurn && !ended_.empty(); bytes += io_.frame_bytes()) {
+    const Ended ended = ended_.front();
+    ended_.pop_front();
+    concluded_.push_back(io_.Conclude(ended.copy, ended.value));
+  }
   done_.Push(concluded_);
   concluded_.clear();
 }

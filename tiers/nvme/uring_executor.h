@@ -2,12 +2,16 @@
 //
 // NvmeExecutor over io_uring. Made by NvmeExecutor::Create.
 //
-//   loop thread: Submit -> incoming lists -> eventfd ~> I/O thread: take, start reads, start
-//   writes, submit, conclude one, collect -> CompletionQueue ~> loop thread: Poll
+//   loop thread: Submit -> incoming list -> eventfd ~> I/O thread: take, start reads, start some
+//   writes, submit, conclude some, collect -> CompletionQueue ~> loop thread: Poll
 //
-// The I/O thread computes all checksums of NVMe traffic, one frame at a time; in between it gives
-// the device what has come to be possible, so that the device never waits for a checksum. Writes
-// hold at most half of the depth, so that a read never waits for a slot behind them.
+// The I/O thread computes all checksums of NVMe traffic, kBytesPerTurn at a time; in between it
+// gives the device what has come to be possible, so that the device never waits long for a
+// checksum. The eventfd is written only for an I/O thread that sleeps and has slots.
+//
+// Writes hold at most half of the depth, so that a read never waits for a slot behind them; and
+// while reads are about, few more slots than reads have held lately, so that a read does not wait
+// at the device for a queue of writes (WritesMax).
 
 #ifndef KVPAGER_TIERS_NVME_URING_EXECUTOR_H_
 #define KVPAGER_TIERS_NVME_URING_EXECUTOR_H_
@@ -57,10 +61,12 @@ class UringExecutor final : public NvmeExecutor {
   void Run();
   bool TakeIncoming();
   void StartReads();
-  bool StartWrite();
+  bool StartWrites();
+  uint32_t WritesMax();
+  bool SleepUnlessAsked();
   void Start(const CopyOp& copy);
   void Collect();
-  void ConcludeOne();
+  void ConcludeSome();
   void Enter(uint32_t results_min);
   void Wake();
 
@@ -76,6 +82,7 @@ class UringExecutor final : public NvmeExecutor {
   std::mutex mutex_;
   std::vector<CopyOp> incoming_;
   bool stopping_ = false;
+  bool wants_wake_ = false;  // The I/O thread sleeps, and could start something.
 
   // The I/O thread's own.
   std::deque<CopyOp> reads_;
@@ -84,6 +91,9 @@ class UringExecutor final : public NvmeExecutor {
   std::vector<uint32_t> slots_free_;
   std::deque<Ended> ended_;  // Not concluded: reads are not verified.
   uint32_t writes_in_flight_ = 0;
+  uint32_t reads_in_flight_ = 0;
+  uint32_t reads_peak_ = 0;  // Most reads in flight at once since a while; see WritesMax.
+  uint64_t reads_peak_end_ns_ = 0;
   uint64_t wake_value_ = 0;
   std::vector<CopyOp> taken_;
   std::vector<Completion> concluded_;

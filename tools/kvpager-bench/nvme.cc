@@ -1,9 +1,5 @@
 #include "tools/kvpager-bench/nvme.h"
 
-#include <unistd.h>
-
-#include <algorithm>
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <utility>
@@ -11,14 +7,11 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "memmgr/base/geometry.h"
 #include "memmgr/base/status_macros.h"
 #include "memmgr/base/units.h"
-#include "tiers/host/host_arena.h"
-#include "tiers/nvme/frame_header.h"
-#include "tiers/nvme/nvme_executor.h"
-#include "tiers/nvme/page_file.h"
 #include "tools/kvpager-bench/executor_traffic.h"
+#include "tools/kvpager-bench/nvme_priority.h"
+#include "tools/kvpager-bench/nvme_scene.h"
 #include "tools/kvpager-bench/ring_traffic.h"
 
 namespace kvpager::bench {
@@ -27,78 +20,11 @@ namespace {
 constexpr uint64_t kSliceNs = 100'000'000;
 constexpr uint64_t kSliceQuickNs = 5'000'000;
 constexpr uint32_t kDepth = 32;
-// No frame comes again while it is in flight.
-constexpr uint32_t kFramesPerDepth = 8;
 constexpr double kPromised = 0.95;
 constexpr double kPromisedSmall = 0.90;  // Below kSmallBytes.
 constexpr uint64_t kSmallBytes = 256 * kKiB;
 constexpr double kCalmFrom = 0.98;
 constexpr double kCalmTo = 1.02;
-
-// A page is so many layers of 64 KiB.
-Geometry GeometryOf(uint64_t page_bytes) {
-  const auto layers = static_cast<uint32_t>(page_bytes / (64 * kKiB));
-  return {.page_tokens = 16,
-          .num_layers = layers,
-          .layers_per_page = layers,
-          .num_kv_heads = 8,
-          .head_dim_k = 128,
-          .head_dim_v = 128};
-}
-
-// The file, the buffers and the executor of one size of page. The first half of the file is the
-// executor's, the other the bare loops'.
-class Scene {
- public:
-  static absl::StatusOr<std::unique_ptr<Scene>> Make(const Options& options, uint64_t page_bytes,
-                                                     uint32_t depth) {
-    auto scene = std::make_unique<Scene>();
-    const Geometry geometry = GeometryOf(page_bytes);
-    KVP_RETURN_IF_ERROR(scene->MakeArena(geometry, (ExecutorTraffic::kBacklog + 2) * depth));
-    const auto frames = static_cast<uint32_t>(options.nvme_bytes / scene->arena_->frame_bytes());
-    if (frames < kFramesPerDepth * depth) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "--size is too small: pages of ", page_bytes, " bytes, ", depth, " at once, need ",
-          kFramesPerDepth * depth * scene->arena_->frame_bytes(), " bytes"));
-    }
-    scene->half_ = frames / 2;
-    PageFile::Options file;
-    file.path = absl::StrCat(options.nvme_folder, "/kvpager-bench.", getpid());
-    file.geometry = geometry;
-    file.model_fingerprint = "kvpager-bench";
-    file.frames = 2 * scene->half_;
-    file.incarnation = 1;
-    KVP_ASSIGN_OR_RETURN(scene->file_, PageFile::Open(file));
-    // Nobody else needs the name; nothing is left behind, however this ends.
-    unlink(file.path.c_str());
-    KVP_ASSIGN_OR_RETURN(scene->executor_, NvmeExecutor::Create({.arena = scene->arena_.get(),
-                                                                 .file = scene->file_.get(),
-                                                                 .depth = depth}));
-    return scene;
-  }
-
-  HostArena* arena() { return arena_.get(); }
-  PageFile* file() { return file_.get(); }
-  NvmeExecutor* executor() { return executor_.get(); }
-  uint32_t half() const { return half_; }
-
- private:
-  absl::Status MakeArena(const Geometry& geometry, uint32_t frames) {
-    KVP_ASSIGN_OR_RETURN(arena_, HostArena::Create({.geometry = geometry, .frames = frames}));
-    std::minstd_rand random(1);
-    for (uint32_t i = 0; i < frames; ++i) {
-      const absl::Span<std::byte> payload = arena_->payload(FrameIndex{i});
-      for (std::byte& byte : payload) byte = static_cast<std::byte>(random() >> 8);
-      SetHostPart(arena_->header(FrameIndex{i}), ExecutorTraffic::kPage, payload);
-    }
-    return absl::OkStatus();
-  }
-
-  std::unique_ptr<HostArena> arena_;
-  std::unique_ptr<PageFile> file_;
-  std::unique_ptr<NvmeExecutor> executor_;
-  uint32_t half_ = 0;
-};
 
 // Of all slices of one side.
 struct Side {
@@ -161,8 +87,9 @@ Figure FigureOf(const std::string& part, const NvmeCase& one, Side (&sides)[3],
 
 absl::Status MeasureCase(const std::string& part, const NvmeCase& one, const Options& options,
                          std::vector<Figure>& figures) {
-  KVP_ASSIGN_OR_RETURN(const std::unique_ptr<Scene> scene,
-                       Scene::Make(options, one.page_bytes, one.depth));
+  KVP_ASSIGN_OR_RETURN(const std::unique_ptr<NvmeScene> scene,
+                       NvmeScene::Make(options, one.page_bytes, one.depth,
+                                       (ExecutorTraffic::kBacklog + 2) * one.depth));
   const uint32_t half = scene->half();
   ExecutorTraffic ours(scene->executor(), half, one);
   KVP_RETURN_IF_ERROR(ours.Prime(2 * half));
@@ -201,7 +128,8 @@ absl::Status MeasureNvme(const Options& options, std::vector<Figure>& figures) {
       KVP_RETURN_IF_ERROR(MeasureCase(part, one, options, figures));
     }
   }
-  return absl::OkStatus();
+  if (std::string("promotion").find(options.only) == std::string::npos) return absl::OkStatus();
+  return MeasurePromotions(options, figures);
 }
 
 }  // namespace kvpager::bench
