@@ -43,8 +43,8 @@ class Reconciler {
   // now, or all have been shown.
   std::optional<Shown> Next();
   void Note(const Shown& shown, const RunFinding& finding);
-  bool has_next();                                       // Next would return one.
-  bool finished();                                       // All have been shown.
+  bool has_next();  // Next would return one.
+  bool finished();  // All have been shown.
   // Whose headers the core has not seen for the last time; never 0 before finished().
   uint64_t frames_left() const {
     return std::max<uint64_t>(1, frames_left_ + (again_.size() - again_at_) * num_groups_);
