@@ -24,6 +24,7 @@ BlockTable::BlockTable(const Limits& limits)
     : num_groups_(limits.num_groups),
       blocks_max_(limits.blocks_max),
       admission_(limits.admission),
+      write_budget_(limits.write_budget_blocks),
       blocks_(limits.blocks_max),
       pages_(limits.pages_max()),
       frame_namespaces_(limits.frames_max[TierIndex(Tier::kHbm)]),
@@ -65,6 +66,7 @@ BlockIndex BlockTable::Restore(NamespaceId name_space, FrameIndex nvme_first) {
   Block& restored = blocks_[row];
   restored.name_space = name_space;
   restored.touches = 2;  // It was worth a write once.
+  restored.admitted = admission_ != Admission::kNever;
   restored.last_use = ++use_counter_;
   policy_->Assign(BlockIndex{row}, charges_.ClassOf(name_space));
   Advance(restored, BlockEvent::kRestore);
@@ -84,6 +86,7 @@ void BlockTable::Seal(BlockIndex index) {
   Advance(sealed, BlockEvent::kSeal);
   sealed.writer = ClientId{};
   CountOpenHost(sealed, -static_cast<int32_t>(sealed.pages_in[TierIndex(Tier::kHost)]));
+  Admit(index);
   RefreshStocks(index);
   charges_.NoteFreed(sealed.name_space);  // It may go down now.
 }
@@ -407,6 +410,7 @@ void BlockTable::TakeRun(BlockIndex index, Stamp stamp) {
   const uint32_t run = runs_.Take(run_hint_);
   KVP_CHECK(run != FreeMap::kNone);
   run_hint_ = run + 1;
+  write_budget_.Charge();
   charges_.Take(row.name_space, Tier::kNvme, num_groups_);
   row.nvme_first = FrameIndex{run * num_groups_};
   row.stamp = stamp;
@@ -455,18 +459,15 @@ void BlockTable::Publish(PageIndex index) {
   });
 }
 
+void BlockTable::Admit(BlockIndex index) {
+  Block& row = block(index);
+  if (admission_ == Admission::kNever || row.phase != BlockPhase::kSealed) return;
+  const uint32_t usual = admission_ == Admission::kAlways ? 1 : 2;
+  row.admitted |= row.touches >= write_budget_.TouchesWanted(usual);
+}
+
 bool BlockTable::Admitted(const Block& row) const {
-  if (runs_max() == 0) return false;
-  if (row.durable) return true;
-  switch (admission_) {
-    case Admission::kNever:
-      return false;
-    case Admission::kSecondTouch:
-      return row.touches >= 2;
-    case Admission::kAlways:
-      return true;
-  }
-  return false;
+  return runs_max() > 0 && (row.durable || row.admitted);
 }
 
 // Clean: it can leave the tier at once, because a lower tier has it, or because it is cached only

@@ -27,6 +27,7 @@
 #include "memmgr/core/page_state.h"
 #include "memmgr/core/policy.h"
 #include "memmgr/core/quarantine.h"
+#include "memmgr/core/write_budget.h"
 
 namespace kvpager {
 
@@ -146,6 +147,10 @@ class BlockTable {
   uint32_t claimed_pages() const { return claimed_pages_; }
   // Pages of open blocks in host memory: they cannot go on to NVMe.
   uint32_t open_pages_host() const { return open_pages_host_; }
+  // Asks whether the block is worth an NVMe write by now; once it is, it stays so.
+  void Admit(BlockIndex index);
+  WriteBudget& write_budget() { return write_budget_; }
+  const WriteBudget& write_budget() const { return write_budget_; }
   // A cached block that will not be written to NVMe may be dropped as it is.
   bool Admitted(const Block& block) const;
   // After something that Admitted depends on has changed. O(groups).
@@ -171,6 +176,7 @@ class BlockTable {
   const uint32_t num_groups_;
   const uint32_t blocks_max_;
   const Admission admission_;
+  WriteBudget write_budget_;
   std::vector<Block> blocks_;
   std::vector<Page> pages_;
   std::vector<NamespaceId> frame_namespaces_;

@@ -31,6 +31,7 @@ void BeginInput(CoreState& s, Instant now, Effects& effects) {
   s.now = now;
   s.effects = &effects;
   s.blocks.set_effects(&effects);
+  s.blocks.write_budget().Advance(now);
   s.budget = s.limits.pages_per_input;
   s.jobs_cut = false;
   ++s.inputs;
@@ -224,6 +225,7 @@ void Core::Tick(Instant now, Effects& effects) {
   RunToFixedPoint(*state_);
 }
 
+const WriteBudget& Core::write_budget() const { return state_->blocks.write_budget(); }
 bool Core::nvme_lost() const { return state_->blocks.nvme_lost(); }
 bool Core::has_unstamped_frames() const { return state_->blocks.limbo().unstamped(); }
 uint32_t Core::limbo_frames() const { return state_->blocks.limbo().count(); }

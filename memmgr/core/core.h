@@ -28,6 +28,7 @@
 #include "memmgr/core/limbo.h"
 #include "memmgr/core/limits.h"
 #include "memmgr/core/metrics.h"
+#include "memmgr/core/write_budget.h"
 
 namespace kvpager {
 
@@ -147,6 +148,7 @@ class Core {
   TierInfo tier_info(Tier tier) const;
   // Frames charged to the namespace (charges.h); none: to restored blocks that nobody has opened.
   uint32_t frames_charged(NamespaceId name_space, Tier tier) const;
+  const WriteBudget& write_budget() const;
   uint32_t sequences_open() const;
   uint32_t steps_open() const;    // Waiting or ready.
   uint32_t blocks_known() const;  // With a row: every block that has a copy, or is about to.

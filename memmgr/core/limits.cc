@@ -149,6 +149,7 @@ absl::StatusOr<Limits> DeriveLimits(const PoolOptions& options) {
   limits.page_tokens = options.page_tokens;
   limits.num_groups = options.num_groups;
   limits.admission = options.blocks_nvme == 0 ? Admission::kNever : options.admission;
+  limits.write_budget_blocks = options.write_budget_blocks;
   limits.incarnation = options.incarnation;
   limits.clients_max = options.clients_max;
   limits.namespaces_max = options.namespaces_max;

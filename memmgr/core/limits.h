@@ -58,8 +58,9 @@ struct PoolOptions {
   uint32_t sequences_max = 4096;
   uint32_t steps_max = 1024;
   Admission admission = Admission::kSecondTouch;
-  uint32_t durable_permille = 500;  // Share of NVMe that durable blocks may fill.
-  uint32_t credits_permille = 62;   // Share of HBM that engines may be given ahead of time.
+  uint32_t write_budget_blocks = 0;  // To NVMe per day (write_budget.h); 0: no limit.
+  uint32_t durable_permille = 500;   // Share of NVMe that durable blocks may fill.
+  uint32_t credits_permille = 62;    // Share of HBM that engines may be given ahead of time.
   Watermark free_hbm = {20, 40};
   Watermark clean_hbm = {150, 250};
   Watermark free_host = {20, 40};
@@ -96,6 +97,7 @@ struct Limits {
   uint32_t credits_max = 0;         // Blocks given to engines ahead of time (credits.h).
   uint32_t pages_per_input = 4096;  // R10.
   Admission admission = Admission::kSecondTouch;
+  uint32_t write_budget_blocks = 0;    // Per day.
   std::array<uint32_t, 2> free_low{};  // Frames; [kHbm], [kHost].
   std::array<uint32_t, 2> free_high{};
   std::array<uint32_t, 2> clean_low{};  // Pages.

@@ -154,6 +154,7 @@ struct Block {
   uint16_t write_pins = 0;     // Ready steps that write it.
   BlockPhase phase = BlockPhase::kFree;
   uint8_t touches = 0;      // Saturating: made, then found again.
+  bool admitted = false;    // Worth an NVMe write: found so when it was sealed or found again.
   bool named = false;       // In the prefix index under `key`.
   bool durable = false;     // Not evicted from NVMe.
   bool nvme_named = false;  // Its NVMe headers carry `key`.

@@ -52,6 +52,7 @@ uint32_t Reuse(CoreState& s, Sequence& sequence, absl::Span<const BlockKey> keys
     }
     if (!s.sequences.PushBack(sequence, index)) break;
     if (block.touches < UINT8_MAX) ++block.touches;
+    s.blocks.Admit(index);
     s.blocks.AddReference(index);
     ++(*hits)[TierIndex(SlowestTier(s, index))];
     ++reused;

@@ -151,6 +151,15 @@ void ReadNvme(ValueReader& reader, const RawConfig& raw, const Machine& machine,
   constexpr std::array<std::string_view, 2> kIo = {"auto", "threads"};
   config.pool.admission = static_cast<Admission>(reader.Choice(Key::kNvmeAdmit, kAdmit));
   config.nvme_io = static_cast<NvmeIo>(reader.Choice(Key::kNvmeIo, kIo));
+  if (const std::string& text = raw[Key::kNvmeWriteBudget].text; text != "none") {
+    const absl::StatusOr<SizeSetting> budget = ParseQuota(text);
+    if (budget.ok() && budget->unit != SizeUnit::kBlocks && budget->value > 0) {
+      config.nvme_write_budget = *budget;
+    } else {
+      reader.Refuse(Key::kNvmeWriteBudget,
+                    "is no amount for a day; write \"500GiB\", \"50%\" of the tier, or \"none\"");
+    }
+  }
   config.pool.durable_permille = reader.Permille(Key::kDurableShare);
   config.nvme_path = NvmeDirectoryOf(raw, machine);
   if (config.nvme_path.empty()) {

@@ -121,6 +121,7 @@ struct Config {
   SizeSetting hbm;
   SizeSetting host;
   SizeSetting nvme;
+  SizeSetting nvme_write_budget;  // Per day; kAuto: no limit.
   Hugepages hugepages = Hugepages::kAuto;
   std::string nvme_path;  // Empty: off.
   NvmeIo nvme_io = NvmeIo::kAuto;

@@ -39,6 +39,8 @@ constexpr std::array<KeyInfo, kKeyCount> kKeys = {{
      "Size of the data file as a number of blocks, instead of nvme.size; 0: not set."},
     {Key::kNvmeAdmit, "nvme.admit", "second-touch", kString,
      "Which cached blocks are worth an NVMe write: always, second-touch, never."},
+    {Key::kNvmeWriteBudget, "nvme.write_budget", "none", kString,
+     "Bytes to write to NVMe in a day, or a share of the tier: 500GiB, 50%; none: no limit."},
     {Key::kNvmeIo, "nvme.io", "auto", kString,
      "How the data file is read and written: auto (io_uring where allowed), threads."},
     {Key::kDurableShare, "durable.share", "0.5", kNumber,

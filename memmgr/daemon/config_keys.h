@@ -29,6 +29,7 @@ enum class Key : size_t {
   kNvmeSize,
   kNvmeBlocks,
   kNvmeAdmit,
+  kNvmeWriteBudget,
   kNvmeIo,
   kDurableShare,
   kPoolNamespaces,

@@ -80,6 +80,17 @@ std::vector<NamedCounter> PoolCounters(Pool& pool) {
   out.push_back({"moved_bytes_nvme_to_host", nvme.read_bytes});
   out.push_back({"nvme_written_bytes", nvme.written_bytes});
   out.push_back({"nvme_read_bytes", nvme.read_bytes});
+  out.push_back(
+      {"nvme_written_payload_bytes", nvme.writes * pool.identity().geometry.payload_bytes()});
+  const PageFile* const file = pool.page_file();
+  out.push_back({"nvme_file_bytes", file == nullptr ? 0 : file->frames() * file->frame_bytes()});
+  const WriteBudget& budget = pool.core().write_budget();
+  out.push_back({"nvme_budget_blocks_left", budget.blocks_left()});
+  out.push_back(
+      {"nvme_touches_wanted",
+       pool.limits().admission == Admission::kNever
+           ? WriteBudget::kNeverWorthIt
+           : budget.TouchesWanted(pool.limits().admission == Admission::kAlways ? 1 : 2)});
   out.push_back({"nvme_writes", nvme.writes});
   out.push_back({"nvme_reads", nvme.reads});
   out.push_back({"nvme_failed", nvme.failed});

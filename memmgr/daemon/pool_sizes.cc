@@ -55,6 +55,15 @@ uint32_t FramesOf(const SizeSetting& size, const TierSize& tier, uint64_t frames
   return static_cast<uint32_t>(std::min<uint64_t>(blocks * groups, ~uint32_t{0}));
 }
 
+// In blocks a day; at least one, for 0 would be no limit.
+uint32_t WriteBudgetOf(const Config& config, uint64_t blocks_nvme, uint64_t block_bytes) {
+  const SizeSetting& budget = config.nvme_write_budget;
+  if (budget.unit == SizeUnit::kAuto || blocks_nvme == 0) return 0;
+  const uint64_t blocks = budget.unit == SizeUnit::kPercent ? blocks_nvme * budget.value / 100
+                                                            : budget.value / block_bytes;
+  return static_cast<uint32_t>(std::clamp<uint64_t>(blocks, 1, ~uint32_t{0}));
+}
+
 // Namespaces with quotas have the first numbers (namespaces.cc). A tier that is off has no quotas.
 void AddQuotas(const Config& config, const std::array<TierSize, kTierCount>& tiers,
                PoolOptions& options) {
@@ -100,6 +109,7 @@ absl::StatusOr<PoolOptions> PoolOptionsOf(const Config& config, const Geometry& 
         options.blocks_nvme,
         BlocksOf({"nvme", config.nvme, host_block_bytes, kFrameHeaderBytes, 1}, groups));
   }
+  options.write_budget_blocks = WriteBudgetOf(config, options.blocks_nvme, host_block_bytes);
   AddQuotas(config,
             {{{"hbm", config.hbm, hbm_block_bytes, 0, 1},
               {"host", config.host, host_block_bytes, 0, 2},

@@ -113,6 +113,10 @@ void DrawFaults(Random& random, SimOptions& options) {
   if (random.Chance(300)) faults.engine_revoked = static_cast<uint32_t>(random.Between(1, 20));
   // A kernel that attends a host frame in place cannot see that a bit of it has flipped.
   if (options.split_permille > 0) faults.host_corrupt = 0;
+  // Earns a block in 40 us of virtual time, or in 4 ms.
+  if (random.Chance(250)) {
+    options.setup.options.write_budget_blocks = random.Chance(500) ? 2'000'000'000 : 20'000'000;
+  }
   options.clean_restarts = random.Chance(500);
   options.power_cuts = random.Chance(300);
 }

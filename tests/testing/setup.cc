@@ -34,6 +34,7 @@ constexpr Number kNumbers[] = {
     {"free_host_high", [](CoreSetup& s) { return &s.options.free_host.high_permille; }},
     {"clean_host_low", [](CoreSetup& s) { return &s.options.clean_host.low_permille; }},
     {"clean_host_high", [](CoreSetup& s) { return &s.options.clean_host.high_permille; }},
+    {"write_budget", [](CoreSetup& s) { return &s.options.write_budget_blocks; }},
     {"rows", [](CoreSetup& s) { return &s.blocks_max; }},
     {"in_flight", [](CoreSetup& s) { return &s.in_flight_max; }},
     {"pages_per_input", [](CoreSetup& s) { return &s.pages_per_input; }},

@@ -293,6 +293,10 @@ TEST_F(ConfigTest, BrokenTomlIsNamedWithItsLine) {
 
 TEST_F(ConfigTest, ChoicesNameTheirAlternatives) {
   EXPECT_THAT(Refusal({"--nvme.admit=twice"}), HasSubstr("never, second-touch, always"));
+  for (const char* budget : {"lots", "0", "0%", "auto", "12 blocks"}) {
+    EXPECT_THAT(Refusal({absl::StrCat("--nvme.write_budget=", budget)}),
+                HasSubstr("\"50%\" of the tier, or \"none\""));
+  }
   EXPECT_THAT(Refusal({"--log.level=inf"}), HasSubstr("did you mean \"info\"?"));
   EXPECT_THAT(Refusal({"--host.hugepages=perhaps"}), HasSubstr("auto, off"));
   EXPECT_THAT(Refusal({"--security.require_token=maybe"}), HasSubstr("neither true nor false"));
