@@ -466,6 +466,12 @@ void BlockTable::Admit(BlockIndex index) {
   row.admitted |= row.touches >= write_budget_.TouchesWanted(usual);
 }
 
+void BlockTable::Readmit(BlockIndex index) {
+  block(index).admitted = false;
+  Admit(index);
+  RefreshStocks(index);
+}
+
 bool BlockTable::Admitted(const Block& row) const {
   return runs_max() > 0 && (row.durable || row.admitted);
 }

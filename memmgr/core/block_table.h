@@ -149,6 +149,9 @@ class BlockTable {
   uint32_t open_pages_host() const { return open_pages_host_; }
   // Asks whether the block is worth an NVMe write by now; once it is, it stays so.
   void Admit(BlockIndex index);
+  // Asks again, of one that has lost its run: writing it once more costs as much as the first time.
+  // O(groups).
+  void Readmit(BlockIndex index);
   WriteBudget& write_budget() { return write_budget_; }
   const WriteBudget& write_budget() const { return write_budget_; }
   // A cached block that will not be written to NVMe may be dropped as it is.

@@ -102,6 +102,7 @@ bool TakeRun(CoreState& s, BlockIndex index, Urgency urgency) {
       Discard(s, victim.block);
     } else {
       ForgetRun(s, victim.block);
+      s.blocks.Readmit(victim.block);
     }
     if (s.blocks.runs_free() == 0) return false;
   }

@@ -6,6 +6,8 @@
 #include <cstdint>
 
 #include "gtest/gtest.h"
+#include "memmgr/core/block_table.h"
+#include "memmgr/core/limits.h"
 
 namespace kvpager {
 namespace {
@@ -75,6 +77,31 @@ TEST(WriteBudget, ADebtIsWorkedOffAndIsADayAtMost) {
   EXPECT_EQ(budget.TouchesWanted(1), WriteBudget::kNeverWorthIt);
   budget.Advance(Hours(26));
   EXPECT_EQ(budget.blocks_left(), 1u);
+}
+
+TEST(WriteBudget, ABlockThatLostItsRunIsJudgedAgain) {
+  PoolOptions options;
+  options.page_tokens = 4;
+  options.blocks_hbm = options.blocks_host = 4;
+  options.blocks_nvme = 2;
+  options.admission = Admission::kAlways;
+  options.write_budget_blocks = 24;
+  BlockTable blocks(*DeriveLimits(options));
+  Effects effects;
+  blocks.set_effects(&effects);
+  const BlockIndex index = blocks.Allocate(NamespaceId{0}, BlockIndex{}, 0);
+  const PageIndex page = blocks.page_of(index, 0);
+  blocks.AddReference(index);
+  blocks.FillStart(page, Tier::kHost, FrameIndex{blocks.frames(Tier::kHost).Take()});
+  blocks.FillDone(page, Tier::kHost);
+  blocks.Seal(index);
+  blocks.RemoveReference(index);
+  EXPECT_TRUE(blocks.Admitted(blocks.block(index)));
+  EXPECT_EQ(blocks.clean_pages(Tier::kHost), 0u);
+  blocks.write_budget().Charge();
+  blocks.Readmit(index);
+  EXPECT_FALSE(blocks.Admitted(blocks.block(index)));
+  EXPECT_EQ(blocks.clean_pages(Tier::kHost), 1u);  // It may be dropped as it is.
 }
 
 }  // namespace
