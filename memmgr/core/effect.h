@@ -62,6 +62,7 @@ struct CopyOp {
   BlockKey parent_key;  // Written only: lets a scan of headers rebuild the prefix chains.
   Stamp stamp;
   uint32_t group = 0;
+  NamespaceId name_space;  // Whose bytes they are: an encrypted tier has a key for each.
 };
 
 // Makes the catalogue say that `key` lives in the run of NVMe frames that starts at `frame_first`,

@@ -35,6 +35,7 @@ void Start(CoreState& s, Operation operation, CopyOp op) {
 void DescribeRun(const CoreState& s, BlockIndex index, CopyOp& op) {
   const Block& block = s.blocks.block(index);
   op.stamp = block.stamp;
+  op.name_space = block.name_space;
   if (!block.nvme_named) return;
   op.key = block.key;
   const BlockIndex parent = s.blocks.ParentOf(index);

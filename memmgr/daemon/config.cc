@@ -150,6 +150,7 @@ void ReadNvme(ValueReader& reader, const RawConfig& raw, const Machine& machine,
   constexpr std::array<std::string_view, 3> kAdmit = {"never", "second-touch", "always"};
   constexpr std::array<std::string_view, 2> kIo = {"auto", "threads"};
   config.pool.admission = static_cast<Admission>(reader.Choice(Key::kNvmeAdmit, kAdmit));
+  config.nvme_encryption_key_file = raw[Key::kNvmeEncryptionKeyFile].text;
   config.nvme_io = static_cast<NvmeIo>(reader.Choice(Key::kNvmeIo, kIo));
   if (const std::string& text = raw[Key::kNvmeWriteBudget].text; text != "none") {
     const absl::StatusOr<SizeSetting> budget = ParseQuota(text);
@@ -168,6 +169,11 @@ void ReadNvme(ValueReader& reader, const RawConfig& raw, const Machine& machine,
   }
   if (config.nvme_path.front() != '/') {
     reader.Refuse(Key::kNvmePath, "is relative; give a directory that starts with /");
+  }
+  if (const std::string& file = config.nvme_encryption_key_file;
+      !file.empty() && file.front() != '/' && file.rfind("credential:", 0) != 0) {
+    reader.Refuse(Key::kNvmeEncryptionKeyFile,
+                  "is neither a path that starts with / nor credential:NAME; write one of them");
   }
   config.nvme = ReadSize(
       reader, raw, Key::kNvmeSize, Key::kNvmeBlocks,

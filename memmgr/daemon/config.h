@@ -125,6 +125,7 @@ struct Config {
   Hugepages hugepages = Hugepages::kAuto;
   std::string nvme_path;  // Empty: off.
   NvmeIo nvme_io = NvmeIo::kAuto;
+  std::string nvme_encryption_key_file;  // Or credential:NAME; empty: not encrypted.
 
   std::vector<std::string> pool_namespaces;
   std::vector<NamespaceConfig> namespaces;
@@ -180,13 +181,14 @@ std::string PrintConfig(const Config& config);
 // ---- config_parse.cc
 // -----------------------------------------------------------------------------
 
-enum class CommandAction { kRun, kCheckConfig, kPrintConfig, kVersion, kHelp };
+enum class CommandAction { kRun, kCheckConfig, kPrintConfig, kForgetNamespace, kVersion, kHelp };
 
 struct CommandLine {
   CommandAction action = CommandAction::kRun;
   std::string config_path;                                   // Empty: look in the usual places.
   bool config_given = false;                                 // --config was there, maybe empty.
   std::vector<std::pair<std::string, std::string>> options;  // (key, text), in order.
+  std::string forget_namespace;                              // kForgetNamespace: its name.
   std::string help_text;
 };
 

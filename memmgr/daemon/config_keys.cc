@@ -43,6 +43,8 @@ constexpr std::array<KeyInfo, kKeyCount> kKeys = {{
      "Bytes to write to NVMe in a day, or a share of the tier: 500GiB, 50%; none: no limit."},
     {Key::kNvmeIo, "nvme.io", "auto", kString,
      "How the data file is read and written: auto (io_uring where allowed), threads."},
+    {Key::kNvmeEncryptionKeyFile, "nvme.encryption_key_file", "", kString,
+     "Encrypts the data file: a file with a key of 32 bytes, or credential:NAME of systemd."},
     {Key::kDurableShare, "durable.share", "0.5", kNumber,
      "Share of the NVMe tier that durable blocks may fill: 0.5 or \"50%\"."},
     {Key::kPoolNamespaces, "pool.namespaces", "", kStringList,

@@ -31,6 +31,7 @@ enum class Key : size_t {
   kNvmeAdmit,
   kNvmeWriteBudget,
   kNvmeIo,
+  kNvmeEncryptionKeyFile,
   kDurableShare,
   kPoolNamespaces,
   kSecurityRequireToken,

@@ -236,8 +236,8 @@ absl::Status RefuseArgument(const std::string& argument) {
         absl::StrCat("unexpected argument \"", argument, "\"; options start with --, see --help"));
   }
   const std::string name = argument.substr(2, argument.find('=') - 2);
-  std::vector<std::string_view> names = {"config", "check-config", "print-config", "version",
-                                         "help"};
+  std::vector<std::string_view> names = {"config",           "check-config", "print-config",
+                                         "forget-namespace", "version",      "help"};
   for (const KeyInfo& info : ConfigKeys()) names.push_back(info.name);
   return absl::InvalidArgumentError(
       absl::StrCat("unknown option \"--", name, "\"", DidYouMean(name, names)));
@@ -268,6 +268,8 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
                  "TOML file; empty: none. Default: $KVPAGER_CONFIG, "
                  "~/.config/kvpager/kvpager.toml, /etc/kvpager/kvpager.toml.");
   app.add_flag("--check-config", check, "Check the configuration and exit.");
+  app.add_option("--forget-namespace", parsed.forget_namespace,
+                 "Destroy the key of a namespace, so that nothing it wrote can be read; and exit.");
   app.add_flag("--print-config", print, "Print every value with its source, as TOML, and exit.");
   app.add_flag("--version", version, "Print the version and exit.");
   std::vector<std::string> texts(kKeyCount);
@@ -300,6 +302,8 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
   }
   if (version) {
     parsed.action = CommandAction::kVersion;
+  } else if (app.count("--forget-namespace") > 0) {
+    parsed.action = CommandAction::kForgetNamespace;
   } else if (print) {
     parsed.action = CommandAction::kPrintConfig;
   } else if (check) {

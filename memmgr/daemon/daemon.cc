@@ -203,7 +203,8 @@ void Daemon::Dispatch(absl::Span<const WakeEvent> events, Instant now) {
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(const Config& config) {
   absl::StatusOr<Waiter> waiter = Waiter::Create();
   if (!waiter.ok()) return waiter.status();
-  absl::StatusOr<DataDirectory> directory = DataDirectory::Open(config.nvme_path);
+  absl::StatusOr<DataDirectory> directory =
+      DataDirectory::Open(config.nvme_path, config.nvme_encryption_key_file);
   if (!directory.ok()) return directory.status();
   absl::StatusOr<NamespaceTable> namespaces = NamespaceTable::Create(config, directory->secret());
   if (!namespaces.ok()) return namespaces.status();

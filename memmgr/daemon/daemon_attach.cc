@@ -120,6 +120,8 @@ absl::Status Daemon::AttachEngine(const Ask& ask, Instant now) {
                        namespaces_.Admit(request.name_space, request.token));
   KVP_RETURN_IF_ERROR(CheckReach(request, config_));
   KVP_RETURN_IF_ERROR(EnsurePool({request.pool, request.geometry, request.model}));
+  KVP_RETURN_IF_ERROR(
+      pool_->PrepareNamespace(name_space, namespaces_.NameOf(name_space), directory_));
   absl::StatusOr<ShmRegion> lanes = ShmRegion::Create("kvpager-lanes", kLanesRegionBytes);
   if (!lanes.ok()) return lanes.status();
   KVP_ASSIGN_OR_RETURN(Session* const session, server_->AddSession(false));

@@ -117,7 +117,8 @@ absl::StatusOr<std::string> LoadSecret(const std::string& path) {
 
 }  // namespace
 
-absl::StatusOr<DataDirectory> DataDirectory::Open(const std::string& path) {
+absl::StatusOr<DataDirectory> DataDirectory::Open(const std::string& path,
+                                                  const std::string& encryption_key_file) {
   DataDirectory directory;
   directory.path_ = path;
   if (path.empty()) {
@@ -127,6 +128,7 @@ absl::StatusOr<DataDirectory> DataDirectory::Open(const std::string& path) {
   KVP_RETURN_IF_ERROR(MakeDirectories(path));
   KVP_ASSIGN_OR_RETURN(directory.lock_, Lock(path));
   KVP_ASSIGN_OR_RETURN(directory.secret_, LoadSecret(path));
+  KVP_ASSIGN_OR_RETURN(directory.keys_, KeyStore::Open(path, encryption_key_file));
   return directory;
 }
 

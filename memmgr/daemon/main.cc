@@ -15,6 +15,7 @@
 #include "memmgr/daemon/admin.h"
 #include "memmgr/daemon/config.h"
 #include "memmgr/daemon/daemon.h"
+#include "memmgr/daemon/data_directory.h"
 #include "memmgr/daemon/log.h"
 
 namespace kvpager {
@@ -37,6 +38,21 @@ int Serve(const Config& config) {
   return status.ok() ? 0 : Fail(status, 1);
 }
 
+int Forget(const Config& config, const std::string& name_space) {
+  const absl::StatusOr<DataDirectory> directory =
+      DataDirectory::Open(config.nvme_path, config.nvme_encryption_key_file);
+  if (!directory.ok()) return Fail(directory.status(), 1);
+  if (directory->keys() == nullptr) {
+    return Fail(absl::FailedPreconditionError(
+                    "the NVMe tier is not encrypted, so there is no key to destroy; set nvme.path "
+                    "and nvme.encryption_key_file as the daemon has them"),
+                1);
+  }
+  const absl::Status status = directory->keys()->Destroy(name_space);
+  if (!status.ok()) return Fail(status, 1);
+  return std::printf("the key of namespace \"%s\" is destroyed\n", name_space.c_str()) < 0 ? 1 : 0;
+}
+
 int Main(int argc, char** argv) {
   const absl::StatusOr<CommandLine> command_line =
       ParseCommandLine(std::vector<std::string>(argv + 1, argv + argc));
@@ -57,6 +73,9 @@ int Main(int argc, char** argv) {
   }
   if (command_line->action == CommandAction::kCheckConfig) {
     return std::printf("the configuration is valid\n") < 0 ? 1 : 0;
+  }
+  if (command_line->action == CommandAction::kForgetNamespace) {
+    return Forget(*config, command_line->forget_namespace);
   }
   return Serve(*config);
 }

@@ -86,7 +86,7 @@ absl::StatusOr<std::unique_ptr<Pool>> Pool::Create(const Config& config,
   options.incarnation = RandomIncarnation();
   KVP_ASSIGN_OR_RETURN(pool->limits_, DeriveLimits(options));
   KVP_RETURN_IF_ERROR(pool->BuildNvme(config, directory));
-  KVP_RETURN_IF_ERROR(pool->BuildMemory(config));
+  KVP_RETURN_IF_ERROR(pool->BuildMemory(config, directory));
   KVP_RETURN_IF_ERROR(pool->BuildCore());
   pool->LogSummary();
   return pool;
@@ -110,7 +110,7 @@ absl::Status Pool::BuildNvme(const Config& config, const DataDirectory& director
   return absl::OkStatus();
 }
 
-absl::Status Pool::BuildMemory(const Config& config) {
+absl::Status Pool::BuildMemory(const Config& config, const DataDirectory& directory) {
   const Geometry& geometry = identity_.geometry;
   KVP_ASSIGN_OR_RETURN(device_,
                        MakeDevice(config, limits_.frames_max[TierIndex(Tier::kHbm)], geometry));
@@ -130,12 +130,14 @@ absl::Status Pool::BuildMemory(const Config& config) {
                                              .payload_bytes = geometry.payload_bytes()}));
   }
   if (page_file_ == nullptr) return absl::OkStatus();
+  encrypted_ = directory.keys() != nullptr;
   KVP_ASSIGN_OR_RETURN(
       nvme_executor_,
       NvmeExecutor::Create({.arena = arena_.get(),
                             .file = page_file_.get(),
                             .backend = config.nvme_io == NvmeIo::kThreads ? NvmeBackend::kThreads
-                                                                          : NvmeBackend::kAuto}));
+                                                                          : NvmeBackend::kAuto,
+                            .sealer = encrypted_ ? &sealer_ : nullptr}));
   return absl::OkStatus();
 }
 
@@ -267,7 +269,7 @@ void Pool::LogSummary() const {
   LogInfo(absl::StrCat("nvme: ", blocks(Tier::kNvme), " blocks, ",
                        FormatBytes(page_file_->frames() * page_file_->frame_bytes()), " in ",
                        page_file_->path(), ", ", std::string(page_file_->detail()), ", ",
-                       std::string(nvme_executor_->detail())));
+                       std::string(nvme_executor_->detail()), encrypted_ ? ", encrypted" : ""));
   const bool by_headers = reconciled_ || reconciler_ != nullptr;
   LogInfo(absl::StrCat("nvme: restored ", restored_.blocks, " blocks (",
                        by_headers ? "by reading headers" : "from the catalogue", "), ",
@@ -276,6 +278,14 @@ void Pool::LogSummary() const {
                        headers_unread() == 0
                            ? ""
                            : absl::StrCat("; ", headers_unread(), " headers are being read")));
+}
+
+absl::Status Pool::PrepareNamespace(NamespaceId name_space, std::string_view name,
+                                    const DataDirectory& directory) {
+  if (!encrypted_ || sealer_.HasKey(name_space)) return absl::OkStatus();
+  KVP_ASSIGN_OR_RETURN(const Key256 key, directory.keys()->KeyOf(name));
+  sealer_.SetKey(name_space, key);
+  return absl::OkStatus();
 }
 
 CopyExecutor& Pool::device_copies() {

@@ -40,6 +40,7 @@
 #include "tiers/host/host_arena.h"
 #include "tiers/nvme/nvme_executor.h"
 #include "tiers/nvme/page_file.h"
+#include "tiers/nvme/page_sealer.h"
 
 namespace kvpager {
 
@@ -83,6 +84,9 @@ class Pool {
   Device& device() { return *device_; }
   CopyExecutor& device_copies();  // Who performs the copies of the device.
   const DeviceExecutor& device_executor() const { return *device_executor_; }  // Its counters.
+  // Before the first sequence of the namespace: an encrypted tier needs its key.
+  absl::Status PrepareNamespace(NamespaceId name_space, std::string_view name,
+                                const DataDirectory& directory);
   NvmeExecutor* nvme_executor() { return nvme_executor_.get(); }  // Null: no NVMe tier.
   PageFile* page_file() { return page_file_.get(); }              // The same.
   Catalogue* catalogue() { return catalogue_.get(); }             // The same.
@@ -101,7 +105,7 @@ class Pool {
  private:
   explicit Pool(const PoolIdentity& identity) : identity_(identity) {}
 
-  absl::Status BuildMemory(const Config& config);
+  absl::Status BuildMemory(const Config& config, const DataDirectory& directory);
   absl::Status BuildNvme(const Config& config, const DataDirectory& directory);
   absl::Status BuildCore();
   absl::Status Restore();
@@ -119,6 +123,8 @@ class Pool {
   std::unique_ptr<Catalogue> catalogue_;
   std::unique_ptr<DeviceExecutor> device_executor_;
   std::unique_ptr<CopyThread> copy_thread_;  // Null: the device copies by itself.
+  bool encrypted_ = false;                   // The NVMe tier.
+  PageSealer sealer_;                        // Used if it is.
   std::unique_ptr<NvmeExecutor> nvme_executor_;
   std::optional<PageTableWriter> page_table_;
   std::unique_ptr<Core> core_;

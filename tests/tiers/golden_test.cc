@@ -62,7 +62,7 @@ void WriteBytes(const std::string& path, const std::string& bytes) {
 
 // The tiers over one page file.
 struct Tiers {
-  Tiers(const std::string& path, uint64_t incarnation) {
+  Tiers(const std::string& path, uint64_t incarnation, const PageSealer* sealer = nullptr) {
     auto opened = PageFile::Open({.path = path,
                                   .geometry = GoldenGeometry(),
                                   .model_fingerprint = kModel,
@@ -72,7 +72,7 @@ struct Tiers {
     if (!opened.ok()) return;
     file = *std::move(opened);
     arena = *HostArena::Create({.geometry = GoldenGeometry(), .frames = 2});
-    executor = *NvmeExecutor::Create({.arena = arena.get(), .file = file.get()});
+    executor = *NvmeExecutor::Create({.arena = arena.get(), .file = file.get(), .sealer = sealer});
   }
 
   static CopyOp Copy(Channel channel, uint32_t nvme, uint32_t group, Stamp stamp) {
@@ -85,7 +85,8 @@ struct Tiers {
             .key = kKey,
             .parent_key = kParent,
             .stamp = stamp,
-            .group = group};
+            .group = group,
+            .name_space = NamespaceId{0}};
   }
   void Write(uint32_t nvme, uint32_t group, Stamp stamp) const {
     testing::Fill(arena->payload(FrameIndex{0}), 10 + group);
@@ -161,11 +162,37 @@ TEST_F(Golden, PageFilesOfAnotherVersionAreRefusedByItsNumberAndLeftAlone) {
   EXPECT_TRUE(ReadBytes(path) == before);
 }
 
+// Nonces are random, so this file cannot be written again byte for byte; it is read.
+TEST_F(Golden, SealedFramesOfVersion2AreRead) {
+  PageSealer sealer;
+  Key256 key;
+  for (size_t i = 0; i < key.size(); ++i) key[i] = static_cast<uint8_t>(i);
+  sealer.SetKey(NamespaceId{0}, key);
+  if (rewrite) {
+    {
+      const Tiers tiers(folder_.File("new"), 7, &sealer);
+      for (uint32_t group = 0; group < 2; ++group) tiers.Write(group, group, kStamp);
+    }
+    WriteBytes(GoldenPath("sealed-v2.kvp"), ReadBytes(folder_.File("new")));
+  }
+  std::filesystem::copy_file(GoldenPath("sealed-v2.kvp"), folder_.File("pages"));
+  const Tiers tiers(folder_.File("pages"), 8, &sealer);
+  ASSERT_TRUE(tiers.status.ok()) << tiers.status;
+  const auto scan = ScanHeaders(*tiers.file);
+  ASSERT_TRUE(scan.ok());
+  ASSERT_EQ(scan->blocks.size(), 1u);
+  EXPECT_EQ(scan->blocks[0].key, kKey);
+  for (uint32_t group = 0; group < 2; ++group) {
+    EXPECT_EQ(tiers.Read(group, group, kStamp), Outcome::kOk);
+    EXPECT_TRUE(testing::HasFill(tiers.arena->payload(FrameIndex{0}), 10 + group));
+  }
+}
+
 // Its checksum is right: it is the version that makes it a miss.
 TEST_F(Golden, AFrameOfAnotherVersionIsAMiss) {
   const std::string path = CopyOfPages();
   const uint64_t header = 4096 + GoldenGeometry().frame_bytes_host() - kFrameHeaderBytes;
-  Change(path, header + 8, std::string("\2\0\0\0", 4));
+  Change(path, header + 8, std::string("\3\0\0\0", 4));
   const std::string fields = ReadBytes(path).substr(header, 124);
   const uint32_t crc = Crc32c({reinterpret_cast<const std::byte*>(fields.data()), fields.size()});
   Change(path, header + 124, std::string(reinterpret_cast<const char*>(&crc), sizeof(crc)));

@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -27,6 +28,7 @@
 #include "memmgr/base/units.h"
 #include "tests/tiers/tier_testing.h"
 #include "tiers/nvme/frame_header.h"
+#include "tiers/nvme/page_sealer.h"
 
 namespace kvpager {
 namespace {
@@ -253,6 +255,115 @@ TEST_P(NvmeExecutorTest, FinishesWhatWasSubmittedBeforeItGoes) {
     EXPECT_EQ(Perform(*executor, rig_.Read(i, 0, i)).outcome, Outcome::kOk);
     EXPECT_TRUE(HasFill(rig_.arena->payload(FrameIndex{0}), i));
   }
+}
+
+class SealedNvmeTest : public NvmeExecutorTest {
+ protected:
+  SealedNvmeTest() {
+    sealer_.SetKey(NamespaceId{0}, {1, 2, 3});
+    sealer_.SetKey(NamespaceId{1}, {1, 2, 4});
+    rig_.executor = *NvmeExecutor::Create({.arena = rig_.arena.get(),
+                                           .file = rig_.file.get(),
+                                           .depth = 16,
+                                           .backend = GetParam(),
+                                           .sealer = &sealer_});
+  }
+  ~SealedNvmeTest() override { rig_.executor.reset(); }
+  CopyOp Of(NamespaceId name_space, CopyOp copy) const {
+    copy.name_space = name_space;
+    return copy;
+  }
+  Outcome Write(uint32_t host, uint32_t nvme, uint32_t page, NamespaceId name = NamespaceId{0}) {
+    return Perform(*rig_.executor, Of(name, rig_.Write(host, nvme, page))).outcome;
+  }
+  Outcome Read(uint32_t nvme, uint32_t host, uint32_t page, NamespaceId name = NamespaceId{0}) {
+    return Perform(*rig_.executor, Of(name, rig_.Read(nvme, host, page))).outcome;
+  }
+
+  PageSealer sealer_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Backends, SealedNvmeTest,
+                         ::testing::Values(NvmeBackend::kAuto, NvmeBackend::kThreads),
+                         [](const auto& test) {
+                           return test.param == NvmeBackend::kAuto ? "Auto" : "Threads";
+                         });
+
+TEST_P(SealedNvmeTest, RoundTripsMoreFramesThanItHasBuffersFor) {
+  std::vector<CopyOp> writes;
+  for (uint32_t i = 0; i < 64; ++i) {
+    rig_.Put(i, i, i);
+    writes.push_back(Of(NamespaceId{i % 2}, rig_.Write(i, i, i)));
+  }
+  rig_.executor->Submit(writes);
+  for (const Completion& done : Await(*rig_.executor, writes.size())) {
+    EXPECT_EQ(done.outcome, Outcome::kOk);
+  }
+  for (uint32_t i = 0; i < 64; ++i) {
+    EXPECT_EQ(Read(63 - i, i, 63 - i, NamespaceId{(63 - i) % 2}), Outcome::kOk);
+    EXPECT_TRUE(HasFill(rig_.arena->payload(FrameIndex{i}), 63 - i));
+    // What was read is as good as what was never away.
+    EXPECT_TRUE(HostPartNames(rig_.arena->header(FrameIndex{i}), PageIndex{63 - i},
+                              rig_.geometry.payload_bytes()));
+  }
+  EXPECT_EQ(Write(5, 9, 58), Outcome::kOk);
+}
+
+TEST_P(SealedNvmeTest, NoFrameOnDiskHoldsItsPlaintext) {
+  rig_.Put(1, 100, 7);
+  const absl::Span<const std::byte> payload = rig_.arena->payload(FrameIndex{1});
+  const std::vector<std::byte> plain(payload.begin(), payload.end());
+  ASSERT_EQ(Write(1, 9, 7), Outcome::kOk);
+  EXPECT_TRUE(HasFill(payload, 100));  // The host copy is untouched.
+  std::vector<std::byte> frame(rig_.file->frame_bytes());
+  const int fd = open(rig_.file->path().c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_EQ(
+      pread(fd, frame.data(), frame.size(), static_cast<off_t>(rig_.file->OffsetOf(FrameIndex{9}))),
+      static_cast<ssize_t>(frame.size()));
+  close(fd);
+  constexpr size_t kPiece = 16;  // A block of the cipher.
+  for (size_t at = 0; at + kPiece <= plain.size(); at += kPiece) {
+    EXPECT_EQ(std::search(frame.begin(), frame.end(), plain.begin() + static_cast<ptrdiff_t>(at),
+                          plain.begin() + static_cast<ptrdiff_t>(at + kPiece)),
+              frame.end());
+    if (at > 16 * kPiece) break;
+  }
+}
+
+TEST_P(SealedNvmeTest, OnlyTheNamespaceThatWroteAFrameReadsIt) {
+  rig_.Put(1, 100, 7);
+  ASSERT_EQ(Write(1, 9, 7), Outcome::kOk);
+  EXPECT_EQ(Read(9, 2, 7, NamespaceId{1}), Outcome::kCorrupt);
+  EXPECT_EQ(Read(9, 2, 7, NamespaceId{2}), Outcome::kCorrupt);  // It has no key.
+  EXPECT_EQ(Write(1, 10, 7, NamespaceId{2}), Outcome::kCorrupt);
+  EXPECT_EQ(Read(9, 2, 7), Outcome::kOk);
+  sealer_.ForgetKey(NamespaceId{0});
+  EXPECT_EQ(Read(9, 2, 7), Outcome::kCorrupt);
+}
+
+TEST_P(SealedNvmeTest, AChangedBitAnywhereIsNoticed) {
+  for (const uint64_t offset :
+       {uint64_t{0}, rig_.geometry.payload_bytes() - 1, rig_.file->frame_bytes() - 4096 + 41,
+        rig_.file->frame_bytes() - 4096 + 100, rig_.file->frame_bytes() - 4096 + 120}) {
+    rig_.Put(1, 100, 7);
+    ASSERT_EQ(Write(1, 9, 7), Outcome::kOk);
+    rig_.FlipOnDisk(9, offset);
+    EXPECT_EQ(Read(9, 2, 7), Outcome::kCorrupt) << offset;
+  }
+}
+
+TEST_P(SealedNvmeTest, PlainAndSealedFramesAreNotTakenForEachOther) {
+  rig_.Put(1, 100, 7);
+  ASSERT_EQ(Write(1, 9, 7), Outcome::kOk);
+  rig_.executor = *NvmeExecutor::Create(
+      {.arena = rig_.arena.get(), .file = rig_.file.get(), .backend = GetParam()});
+  EXPECT_EQ(Read(9, 2, 7), Outcome::kCorrupt);
+  ASSERT_EQ(Write(1, 10, 7), Outcome::kOk);
+  rig_.executor = *NvmeExecutor::Create({.arena = rig_.arena.get(),
+                                         .file = rig_.file.get(),
+                                         .backend = GetParam(),
+                                         .sealer = &sealer_});
+  EXPECT_EQ(Read(10, 2, 7), Outcome::kCorrupt);
 }
 
 TEST(NvmeExecutor, SaysWhatItUses) {

@@ -4,7 +4,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 
+#include "memmgr/base/check.h"
 #include "memmgr/base/crash_point.h"
 #include "memmgr/base/crc32c.h"
 #include "memmgr/base/geometry.h"
@@ -23,17 +26,70 @@ bool IsForWantOfRoom(int error) { return error == ENOSPC || error == EDQUOT || e
 
 }  // namespace
 
-FrameIo::FrameIo(HostArena* arena, PageFile* file)
-    : arena_(arena),
-      file_(file),
-      frame_bytes_(CheckedCast<uint32_t>(file->frame_bytes())),
-      fingerprint_(Fingerprint(file->geometry())) {}
+FrameIo::FrameIo(const NvmeExecutor::Options& options, uint32_t writes_max)
+    : arena_(options.arena),
+      file_(options.file),
+      sealer_(options.sealer),
+      frame_bytes_(CheckedCast<uint32_t>(options.file->frame_bytes())),
+      fingerprint_(Fingerprint(options.file->geometry())) {
+  if (sealer_ == nullptr) return;
+  bounces_ = std::make_unique<AlignedBuffer>(size_t{writes_max} * frame_bytes_);
+  bounce_of_.resize(arena_->frames());
+  for (uint32_t i = writes_max; i > 0; --i) {
+    bounces_free_.push_back(CheckedCast<uint16_t>(i - 1));
+  }
+}
 
-bool FrameIo::PrepareWrite(const CopyOp& copy) const {
+bool FrameIo::HasRoomForWrite() {
+  if (sealer_ == nullptr) return true;
+  const std::lock_guard<std::mutex> lock(bounces_mutex_);
+  return !bounces_free_.empty();
+}
+
+bool FrameIo::PrepareWrite(const CopyOp& copy) {
   std::byte* header = arena_->header(copy.source);
   if (!HostPartNames(header, copy.page, arena_->payload_bytes())) return false;
   if (PayloadCrc(header) != Crc32c(arena_->payload(copy.source))) return false;
+  if (sealer_ != nullptr) return Seal(copy);
   SealForNvme(header, fingerprint_, IdentityOf(copy));
+  return true;
+}
+
+bool FrameIo::Seal(const CopyOp& copy) {
+  {
+    const std::lock_guard<std::mutex> lock(bounces_mutex_);
+    KVP_CHECK(!bounces_free_.empty());
+    bounce_of_[copy.source.value] = bounces_free_.back();
+    bounces_free_.pop_back();
+  }
+  std::byte* const bounce = BounceOf(copy);
+  std::byte* const header = bounce + (arena_->header(copy.source) - arena_->frame(copy.source));
+  if (sealer_->Seal(copy.name_space, fingerprint_, IdentityOf(copy), arena_->payload(copy.source),
+                    bounce, header)) {
+    return true;
+  }
+  GiveBounce(copy);
+  return false;
+}
+
+void FrameIo::GiveBounce(const CopyOp& copy) {
+  const std::lock_guard<std::mutex> lock(bounces_mutex_);
+  bounces_free_.push_back(bounce_of_[copy.source.value]);
+}
+
+// What was read is what `copy` wants; its header's host part is right from here on.
+bool FrameIo::Verify(const CopyOp& copy) const {
+  std::byte* header = arena_->header(copy.target);
+  const absl::Span<std::byte> payload = arena_->payload(copy.target);
+  if (sealer_ == nullptr) {
+    if (!VerifyFrame(header, fingerprint_, IdentityOf(copy), payload)) return false;
+    SetPageIndex(header, copy.page);
+    return true;
+  }
+  if (!sealer_->Open(copy.name_space, fingerprint_, IdentityOf(copy), header, payload)) {
+    return false;
+  }
+  SetHostPart(header, copy.page, payload);
   return true;
 }
 
@@ -44,6 +100,7 @@ Completion FrameIo::ConcludeCorrupt(const CopyOp& copy) {
 
 Completion FrameIo::Conclude(const CopyOp& copy, int64_t result) {
   if (file_->tap() != nullptr) result = file_->tap()->Ends(RequestOf(copy), result);
+  if (IsBounced(copy)) GiveBounce(copy);
   if (result != int64_t{frame_bytes_}) {
     failed_.fetch_add(1, std::memory_order_relaxed);
     // A short transfer has no number of its own.
@@ -58,11 +115,7 @@ Completion FrameIo::Conclude(const CopyOp& copy, int64_t result) {
     return {.op = copy.op};
   }
   reads_.fetch_add(1, std::memory_order_relaxed);
-  std::byte* header = arena_->header(copy.target);
-  if (!VerifyFrame(header, fingerprint_, IdentityOf(copy), arena_->payload(copy.target))) {
-    return ConcludeCorrupt(copy);
-  }
-  SetPageIndex(header, copy.page);
+  if (!Verify(copy)) return ConcludeCorrupt(copy);
   return {.op = copy.op};
 }
 

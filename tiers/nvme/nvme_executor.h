@@ -7,14 +7,19 @@
 //   read   reads both in one request, checks everything the header says and the payload's CRC32C
 //          (kCorrupt: the NVMe copy is bad), then puts the page index in place
 //
+// With a sealer payloads are encrypted on their way out, into memory of the executor's own, and
+// decrypted where they are read to; frames that are not sealed are then kCorrupt, as sealed ones
+// are without.
+//
 // A short transfer or an error of the device is kFailed. Reads start before writes.
 //
 // Create picks io_uring, on one thread of its own, with the file and, where RLIMIT_MEMLOCK allows,
 // the host arena registered. Where io_uring is refused, a pool of threads with pread and pwrite
 // takes over. detail() says what was chosen and why.
 //
-// Ownership: arena and file belong to the caller and outlive the executor. Thread-safety: calls
-// from one thread; stats() from any. The destructor waits for everything submitted, then joins.
+// Ownership: arena, file and sealer belong to the caller and outlive the executor. Thread-safety:
+// calls from one thread; stats() from any. The destructor waits for everything submitted, then
+// joins.
 
 #ifndef KVPAGER_TIERS_NVME_NVME_EXECUTOR_H_
 #define KVPAGER_TIERS_NVME_NVME_EXECUTOR_H_
@@ -27,6 +32,7 @@
 #include "tiers/executor.h"
 #include "tiers/host/host_arena.h"
 #include "tiers/nvme/page_file.h"
+#include "tiers/nvme/page_sealer.h"
 
 namespace kvpager {
 
@@ -55,6 +61,7 @@ class NvmeExecutor : public CopyExecutor {
     PageFile* file = nullptr;
     uint32_t depth = 64;  // Requests at the device at once.
     NvmeBackend backend = NvmeBackend::kAuto;
+    const PageSealer* sealer = nullptr;  // Null: nothing is encrypted.
   };
 
   // kInvalidArgument if arena and file have frames of different sizes; kUnavailable if not even

@@ -28,7 +28,7 @@ absl::StatusOr<std::unique_ptr<NvmeExecutor>> ThreadExecutor::Create(const Optio
 }
 
 ThreadExecutor::ThreadExecutor(const Options& options, const std::string& reason)
-    : io_(options.arena, options.file),
+    : io_(options, kThreads),
       detail_(absl::StrCat(kThreads, " threads with pread and pwrite: ", reason)) {}
 
 ThreadExecutor::~ThreadExecutor() {

@@ -28,6 +28,8 @@
 namespace kvpager {
 namespace {
 
+constexpr uint64_t kBounceBytesMax = uint64_t{64} << 20;
+
 constexpr uint64_t kWakeTag = ~uint64_t{0};
 constexpr uint64_t kBufferBytesMax = kGiB;  // The kernel's limit for one registered buffer.
 constexpr uint64_t kBuffersMax = 1u << 14;  // The same, for their number.
@@ -40,6 +42,14 @@ uint64_t MonotonicNs() {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
+}
+
+// Half of the depth; less where each write needs memory of its own.
+uint32_t WritesMaxOf(const NvmeExecutor::Options& options) {
+  const uint32_t half = std::max<uint32_t>(1, options.depth / 2);
+  if (options.sealer == nullptr) return half;
+  const uint64_t fit = std::max<uint64_t>(kBounceBytesMax / options.file->frame_bytes(), 2);
+  return static_cast<uint32_t>(std::min<uint64_t>(half, fit));
 }
 
 }  // namespace
@@ -61,7 +71,10 @@ absl::StatusOr<std::unique_ptr<NvmeExecutor>> UringExecutor::Create(const Option
 }
 
 UringExecutor::UringExecutor(const Options& options)
-    : depth_(options.depth), io_(options.arena, options.file), slots_(options.depth) {
+    : depth_(options.depth),
+      writes_max_(WritesMaxOf(options)),
+      io_(options, writes_max_),
+      slots_(options.depth) {
   for (uint32_t slot = depth_; slot > 0; --slot) slots_free_.push_back(slot - 1);
 }
 
@@ -193,6 +206,7 @@ bool UringExecutor::StartWrites() {
   uint64_t bytes = 0;
   while (bytes < kBytesPerTurn) {
     if (writes_.empty() || slots_free_.empty() || writes_in_flight_ >= writes_max) break;
+    if (!io_.HasRoomForWrite()) break;
     const CopyOp copy = writes_.front();
     writes_.pop_front();
     bytes += io_.frame_bytes();
@@ -212,13 +226,12 @@ bool UringExecutor::StartWrites() {
 // many as there are reads, writes move 0.21 to 0.27 of what they move alone (kvpager-bench nvme,
 // part promotion); they are promised a quarter.
 uint32_t UringExecutor::WritesMax() {
-  const uint32_t half = std::max<uint32_t>(1, depth_ / 2);
-  if (reads_peak_ == 0) return half;
+  if (reads_peak_ == 0) return writes_max_;
   if (reads_in_flight_ == 0 && MonotonicNs() >= reads_peak_end_ns_) {
     reads_peak_ = 0;
-    return half;
+    return writes_max_;
   }
-  return std::min(half, reads_peak_ + (reads_peak_ + 1) / 2);
+  return std::min(writes_max_, reads_peak_ + (reads_peak_ + 1) / 2);
 }
 
 void UringExecutor::Start(const CopyOp& copy) {
@@ -230,7 +243,7 @@ void UringExecutor::Start(const CopyOp& copy) {
                          .offset_bytes = io_.OffsetBytes(copy),
                          .buffer_index = -1,
                          .tag = slot};
-  if (frames_per_buffer_ > 0) {
+  if (frames_per_buffer_ > 0 && !io_.IsBounced(copy)) {
     request.buffer_index = static_cast<int>(io_.HostFrame(copy).value / frames_per_buffer_);
   }
   io_.Begin(copy);

@@ -71,6 +71,7 @@ class UringExecutor final : public NvmeExecutor {
   void Wake();
 
   const uint32_t depth_;
+  const uint32_t writes_max_;  // Slots that writes may hold.
   FrameIo io_;
   std::unique_ptr<Uring> uring_;
   uint64_t frames_per_buffer_ = 0;  // 0: the arena is not registered.
