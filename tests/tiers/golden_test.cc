@@ -25,6 +25,8 @@
 #include "tiers/catalogue/catalogue_codec.h"
 #include "tiers/nvme/frame_header.h"
 #include "tiers/nvme/nvme_executor.h"
+#include "tiers/nvme/page_file.h"
+#include "tiers/nvme/page_sealer.h"
 #include "tiers/nvme/scan.h"
 
 namespace kvpager {
