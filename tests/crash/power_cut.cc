@@ -189,6 +189,9 @@ void MakeCatalogue(const PowerCut& cut, std::mt19937_64& random) {
 void MakeImage(const PowerCut& cut, std::mt19937_64& random) {
   fs::create_directory(cut.image);
   fs::copy_file(cut.before + "/secret", cut.image + "/secret");
+  if (fs::exists(cut.before + "/keys")) {  // Flushed before anything is encrypted with them.
+    fs::copy(cut.before + "/keys", cut.image + "/keys", fs::copy_options::recursive);
+  }
   MakePageFile(cut, random);
   MakeCatalogue(cut, random);
 }

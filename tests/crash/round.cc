@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <random>
 #include <vector>
@@ -27,11 +28,15 @@ constexpr uint32_t kBlocksNvme = 512;
 // Before everything is read back: nothing, or everything that may be evicted is.
 enum class Pressure { kNone, kFull };
 
+constexpr uint64_t kKinds = 3;  // They take turns.
+
 class Round {
  public:
-  Round(uint64_t seed, const std::string& parent) : random_(seed), parent_(parent) {
+  Round(uint64_t seed, const std::string& parent)
+      : random_(seed), parent_(parent), encrypted_(seed / kKinds % 2 == 1) {
     if (!parent_.empty()) fs::create_directories(disk_ = parent_ + absl::StrCat("/seed-", seed));
     if (parent_.empty()) disk_ = directory_.path();
+    if (encrypted_) WriteKey();
   }
   ~Round() {
     std::error_code ignored;
@@ -88,6 +93,11 @@ class Round {
  private:
   bool good() const { return result_.failure.empty(); }
   std::string Nvme() const { return disk_ + "/nvme"; }
+  std::string KeyFile() const { return disk_ + "/key"; }
+  void WriteKey() const {
+    std::ofstream(KeyFile()) << std::string(32, 'k');
+    fs::permissions(KeyFile(), fs::perms::owner_read | fs::perms::owner_write);
+  }
   Pressure Toss() { return random_() % 2 == 0 ? Pressure::kNone : Pressure::kFull; }
 
   void Fail(const std::string& what, const e2e::Daemon& daemon) {
@@ -101,6 +111,7 @@ class Round {
     options.blocks_host = 48;
     options.blocks_nvme = kBlocksNvme;
     options.nvme_path = nvme;
+    if (encrypted_) options.flags = {"--nvme.encryption_key_file=" + KeyFile()};
     if (!record.empty()) options.environment = {{"KVPAGER_IO_RECORD", record}};
     auto daemon = std::make_unique<e2e::Daemon>(directory_, options);
     if (!daemon->WaitUntilReady()) Fail("the daemon does not start", *daemon);
@@ -170,6 +181,7 @@ class Round {
 
   std::mt19937_64 random_;
   const std::string parent_;
+  const bool encrypted_;  // The tier, in every second round of a kind.
   const e2e::TemporaryDirectory directory_;
   std::string disk_;  // Where the files are: the directory, or one below the parent.
   Journal journal_;
