@@ -69,6 +69,8 @@ std::optional<Options> ParseFlags(int argc, char** argv, int& exit_code) {
   nvme->add_option("--json", options.json, "Write the numbers to this file too");
   nvme->add_option("--only", options.only,
                    "Only parts whose name contains this: read, write, mixed, promotion");
+  nvme->add_flag("--encrypt", options.encrypted,
+                 "Our side encrypts and decrypts; the limit stays what it is");
   nvme->add_flag("--quick", options.quick,
                  "Few short slices: shows that it runs, the figures mean little");
   CLI::App* const recovery = AddRecovery(app, options);

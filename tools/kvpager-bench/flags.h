@@ -27,6 +27,7 @@ struct Options {
   uint64_t pairs = 0;            // Of slices, ours and the limit's.
   bool recovery = false;         // Restarts of a large tier, rather than the control path.
   uint64_t recovery_blocks = 0;  // That it has.
+  bool encrypted = false;        // nvme: our side encrypts.
   bool quick = false;            // Few samples: it runs, the figures mean little.
   std::string echo;              // Be the other end of a bare ping-pong at this endpoint.
 };

@@ -56,9 +56,13 @@ absl::StatusOr<std::unique_ptr<NvmeScene>> NvmeScene::Make(const Options& option
   KVP_ASSIGN_OR_RETURN(scene->file_, PageFile::Open(file));
   // Nobody else needs the name; nothing is left behind, however this ends.
   unlink(file.path.c_str());
-  KVP_ASSIGN_OR_RETURN(scene->executor_, NvmeExecutor::Create({.arena = scene->arena_.get(),
-                                                               .file = scene->file_.get(),
-                                                               .depth = depth}));
+  scene->sealer_.SetKey(NamespaceId{}, RandomKey());  // The benchmark's copies are nobody's.
+  KVP_ASSIGN_OR_RETURN(
+      scene->executor_,
+      NvmeExecutor::Create({.arena = scene->arena_.get(),
+                            .file = scene->file_.get(),
+                            .depth = depth,
+                            .sealer = options.encrypted ? &scene->sealer_ : nullptr}));
   return scene;
 }
 

@@ -18,6 +18,7 @@
 #include "tiers/host/host_arena.h"
 #include "tiers/nvme/nvme_executor.h"
 #include "tiers/nvme/page_file.h"
+#include "tiers/nvme/page_sealer.h"
 #include "tools/kvpager-bench/flags.h"
 
 namespace kvpager::bench {
@@ -39,6 +40,7 @@ class NvmeScene {
 
   std::unique_ptr<HostArena> arena_;
   std::unique_ptr<PageFile> file_;
+  PageSealer sealer_;  // Used with --encrypt.
   std::unique_ptr<NvmeExecutor> executor_;
   uint32_t half_ = 0;
 };
