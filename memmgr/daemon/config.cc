@@ -133,16 +133,16 @@ void ReadMemory(ValueReader& reader, const RawConfig& raw, const Machine& machin
   }
 }
 
-// A size without a directory is a mistake, unless the tier was switched off on purpose.
-void RefuseSizeWithoutPath(ValueReader& reader, const RawConfig& raw) {
+// A size or a key without a directory is a mistake, unless the tier was switched off on purpose.
+void RefuseWhatNeedsAPath(ValueReader& reader, const RawConfig& raw) {
   const RawValue& path = raw[Key::kNvmePath];
-  for (Key key : {Key::kNvmeSize, Key::kNvmeBlocks}) {
+  for (Key key : {Key::kNvmeSize, Key::kNvmeBlocks, Key::kNvmeEncryptionKeyFile}) {
     const RawValue& value = raw[key];
     if (value.source == ConfigSource::kDefault || value.text == InfoOf(key).default_text) continue;
     if (path.source != ConfigSource::kDefault && path.source >= value.source) continue;
     reader.Refuse(key,
                   "is set, but nvme.path is empty; set nvme.path to a directory (or \"auto\"), or "
-                  "remove the size");
+                  "remove it");
   }
 }
 
@@ -164,7 +164,7 @@ void ReadNvme(ValueReader& reader, const RawConfig& raw, const Machine& machine,
   config.pool.durable_permille = reader.Permille(Key::kDurableShare);
   config.nvme_path = NvmeDirectoryOf(raw, machine);
   if (config.nvme_path.empty()) {
-    RefuseSizeWithoutPath(reader, raw);
+    RefuseWhatNeedsAPath(reader, raw);
     return;
   }
   if (config.nvme_path.front() != '/') {

@@ -229,6 +229,9 @@ TEST_F(ConfigTest, NvmeIsOffUntilItHasADirectory) {
               AllOf(HasSubstr("nvme.path is empty"), HasSubstr("set nvme.path")));
   EXPECT_THAT(Refusal({"--nvme.blocks=10"}), HasSubstr("nvme.path is empty"));
   EXPECT_THAT(Refusal({"--nvme.path=data"}), HasSubstr("starts with /"));
+  EXPECT_THAT(Refusal({"--nvme.encryption_key_file=/k"}), HasSubstr("nvme.path is empty"));
+  EXPECT_THAT(Refusal({"--nvme.path=/data", "--nvme.encryption_key_file=k"}),
+              HasSubstr("credential:NAME"));
 }
 
 TEST_F(ConfigTest, AnEmptyPathFlagSwitchesTheTierOfTheFileOff) {
