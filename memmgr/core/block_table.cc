@@ -462,7 +462,7 @@ void BlockTable::Publish(PageIndex index) {
 void BlockTable::Admit(BlockIndex index) {
   Block& row = block(index);
   if (admission_ == Admission::kNever || row.phase != BlockPhase::kSealed) return;
-  const uint32_t usual = admission_ == Admission::kAlways ? 1 : 2;
+  const uint32_t usual = TouchesToAdmit(admission_);
   row.admitted |= row.touches >= write_budget_.TouchesWanted(usual);
 }
 

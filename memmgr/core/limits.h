@@ -22,6 +22,11 @@ namespace kvpager {
 // memory runs out of room: their bytes may not be lost.
 enum class Admission : uint8_t { kNever, kSecondTouch, kAlways };
 
+// Touches that admit a block while the write budget asks for no more.
+constexpr uint32_t TouchesToAdmit(Admission admission) {
+  return admission == Admission::kAlways ? 1 : 2;
+}
+
 // Between `low` and `high`, in thousandths of a tier's frames (R6).
 struct Watermark {
   uint32_t low_permille = 0;

@@ -87,10 +87,9 @@ std::vector<NamedCounter> PoolCounters(Pool& pool) {
   const WriteBudget& budget = pool.core().write_budget();
   out.push_back({"nvme_budget_blocks_left", budget.blocks_left()});
   out.push_back(
-      {"nvme_touches_wanted",
-       pool.limits().admission == Admission::kNever
-           ? WriteBudget::kNeverWorthIt
-           : budget.TouchesWanted(pool.limits().admission == Admission::kAlways ? 1 : 2)});
+      {"nvme_touches_wanted", pool.limits().admission == Admission::kNever
+                                  ? WriteBudget::kNeverWorthIt
+                                  : budget.TouchesWanted(TouchesToAdmit(pool.limits().admission))});
   out.push_back({"nvme_writes", nvme.writes});
   out.push_back({"nvme_reads", nvme.reads});
   out.push_back({"nvme_failed", nvme.failed});

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,29 +21,12 @@
 #include "memmgr/base/check.h"
 #include "memmgr/base/status_macros.h"
 #include "memmgr/daemon/config.h"
+#include "memmgr/daemon/small_file.h"
 
 namespace kvpager {
 namespace {
 
 constexpr size_t kSecretBytes = 32;
-
-absl::Status SystemError(int error, std::string_view what, const std::string& path,
-                         std::string_view advice) {
-  const std::string text = absl::StrCat("cannot ", std::string(what), " ", path, ": ",
-                                        std::strerror(error), "; ", std::string(advice));
-  switch (error) {
-    case EACCES:
-    case EPERM:
-    case EROFS:
-      return absl::PermissionDeniedError(text);
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-      return absl::ResourceExhaustedError(text);
-    default:
-      return absl::UnavailableError(text);
-  }
-}
 
 absl::Status MakeDirectories(const std::string& path) {
   for (size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
@@ -78,41 +62,21 @@ absl::StatusOr<UniqueFd> Lock(const std::string& path) {
   return fd;
 }
 
-// Written beside its final name and moved there, so that it is whole or absent.
-absl::Status StoreSecret(const std::string& name, const std::string& secret) {
-  const std::string fresh = name + ".new";
-  UniqueFd fd(open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (fd.is_none()) return SystemError(errno, "write to", fresh, "check its permissions");
-  if (write(fd.get(), secret.data(), secret.size()) != static_cast<ssize_t>(secret.size()) ||
-      fsync(fd.get()) != 0 || rename(fresh.c_str(), name.c_str()) != 0) {
-    return SystemError(errno, "write", name, "free some space");
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<std::string> LoadSecret(const std::string& path) {
   const std::string name = path + "/secret";
-  UniqueFd fd(open(name.c_str(), O_RDONLY | O_CLOEXEC));
-  if (fd.is_none()) {
-    if (errno != ENOENT) return SystemError(errno, "read", name, "check its permissions");
+  KVP_ASSIGN_OR_RETURN(std::optional<std::string> found, ReadSmallFile(name));
+  if (!found.has_value()) {
     std::string secret = RandomBytes(kSecretBytes);
-    KVP_RETURN_IF_ERROR(StoreSecret(name, secret));
+    KVP_RETURN_IF_ERROR(WriteSmallFile(name, secret));
     return secret;
   }
-  struct stat state {};
-  if (fstat(fd.get(), &state) == 0 && (state.st_mode & 077) != 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(name, " may be read by others; run chmod 600 on it"));
-  }
-  std::string secret(kSecretBytes + 1, '\0');
-  const ssize_t length = read(fd.get(), secret.data(), secret.size());
-  if (length != static_cast<ssize_t>(kSecretBytes)) {
+  KVP_RETURN_IF_ERROR(CheckPrivate(name));
+  if (found->size() != kSecretBytes) {
     return absl::FailedPreconditionError(absl::StrCat(name, " has not the ", kSecretBytes,
                                                       " bytes of a secret; restore it, or "
                                                       "remove it and the data file beside it"));
   }
-  secret.resize(kSecretBytes);
-  return secret;
+  return *std::move(found);
 }
 
 }  // namespace

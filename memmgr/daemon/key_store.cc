@@ -9,10 +9,12 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -23,6 +25,7 @@
 #include "memmgr/base/status_macros.h"
 #include "memmgr/daemon/config.h"
 #include "memmgr/daemon/keys.h"
+#include "memmgr/daemon/small_file.h"
 
 namespace kvpager {
 namespace {
@@ -30,7 +33,7 @@ namespace {
 constexpr std::string_view kMagic("KVPKEY1\0", 8);
 constexpr std::string_view kCredential = "credential:";
 constexpr std::string_view kCheckName = "check";
-constexpr size_t kFileBytesMax = 4096;
+constexpr std::string_view kMendDisk = "let this user write there, or mend the disk";
 
 struct KeyFile {
   char magic[8];
@@ -39,48 +42,11 @@ struct KeyFile {
 };
 static_assert(sizeof(KeyFile) == 8 + 12 + 16 + 32);
 
-absl::Status SystemError(std::string_view what, const std::string& path) {
-  const int error = errno;
-  const std::string text =
-      absl::StrCat("cannot ", std::string(what), " ", path, ": ", std::strerror(error));
-  if (error == EACCES || error == EPERM) {
-    return absl::PermissionDeniedError(absl::StrCat(text, "; let this user read and write it"));
-  }
-  return absl::UnavailableError(absl::StrCat(text, "; mend the disk, or make room"));
-}
-
 bool Exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
 
-// Nothing: there is no such file.
-absl::StatusOr<std::optional<std::string>> ReadFile(const std::string& path) {
-  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (fd.is_none()) {
-    if (errno == ENOENT) return std::optional<std::string>();
-    return SystemError("read", path);
-  }
-  std::string bytes(kFileBytesMax, '\0');
-  const ssize_t length = read(fd.get(), bytes.data(), bytes.size());
-  if (length < 0) return SystemError("read", path);
-  bytes.resize(static_cast<size_t>(length));
-  return std::optional<std::string>(std::move(bytes));
-}
-
-absl::Status SyncFolder(const std::string& folder) {
-  const UniqueFd fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (fd.is_none() || fsync(fd.get()) != 0) return SystemError("flush", folder);
-  return absl::OkStatus();
-}
-
-// Whole or absent, and on disk before anything is encrypted with what is in it.
-absl::Status WriteFile(const std::string& folder, const std::string& path, const KeyFile& file) {
-  const std::string fresh = path + ".new";
-  const UniqueFd fd(open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (fd.is_none()) return SystemError("write", fresh);
-  if (write(fd.get(), &file, sizeof file) != ssize_t{sizeof file} || fsync(fd.get()) != 0 ||
-      rename(fresh.c_str(), path.c_str()) != 0) {
-    return SystemError("write", path);
-  }
-  return SyncFolder(folder);
+// On the disk before anything is encrypted with what is in it.
+absl::Status WriteKeyFile(const std::string& path, const KeyFile& file) {
+  return WriteSmallFile(path, {reinterpret_cast<const char*>(&file), sizeof file});
 }
 
 absl::StatusOr<std::string> MasterKeyPath(const std::string& master_key_file) {
@@ -97,18 +63,14 @@ absl::StatusOr<std::string> MasterKeyPath(const std::string& master_key_file) {
 
 absl::StatusOr<Key256> ReadMasterKey(const std::string& master_key_file) {
   KVP_ASSIGN_OR_RETURN(const std::string path, MasterKeyPath(master_key_file));
-  KVP_ASSIGN_OR_RETURN(std::optional<std::string> bytes, ReadFile(path));
+  KVP_ASSIGN_OR_RETURN(std::optional<std::string> bytes, ReadSmallFile(path));
   if (!bytes.has_value()) {
     return absl::FailedPreconditionError(
         absl::StrCat(path,
                      " (nvme.encryption_key_file) does not exist; make one, for example with "
                      "\"head -c 32 /dev/urandom\", and keep it where the data is not"));
   }
-  struct stat state {};
-  if (stat(path.c_str(), &state) == 0 && (state.st_mode & 077) != 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, " may be read by others; run chmod 600 on it"));
-  }
+  KVP_RETURN_IF_ERROR(CheckPrivate(path));
   Key256 key;
   std::string text = *bytes;
   if (text.size() != key.size()) {
@@ -160,19 +122,36 @@ std::optional<Key256> Unwrap(const Key256& master, std::string_view name, std::s
   return key;
 }
 
+// Whether there are wrapped keys in the folder.
+bool HasKeys(const std::string& folder) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    if (entry.path().extension() != ".new") return true;
+  }
+  return false;
+}
+
+absl::Status CheckLost(const std::string& directory, const std::string& check) {
+  return absl::DataLossError(
+      absl::StrCat(check, " is missing, and there are keys beside it; restore it, or remove ",
+                   std::string(kDataFileName), ", catalogue and keys from ", directory,
+                   " and lose what they hold"));
+}
+
 // The first start with a key: nothing may be there yet.
 absl::Status Begin(const std::string& directory, const std::string& folder, const Key256& master) {
   if (Exists(absl::StrCat(directory, "/", std::string(kDataFileName)))) {
     return absl::FailedPreconditionError(
         absl::StrCat("what is in ", directory, " was written without encryption; remove ",
                      std::string(kDataFileName),
-                     " and catalogue there, choose another nvme.path, or remove "
+                     ", catalogue and keys there, choose another nvme.path, or remove "
                      "nvme.encryption_key_file"));
   }
-  if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return SystemError("make", folder);
+  if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
+    return SystemError(errno, "make", folder, kMendDisk);
   KVP_RETURN_IF_ERROR(SyncFolder(directory));
-  return WriteFile(folder, absl::StrCat(folder, "/", std::string(kCheckName)),
-                   Wrap(master, "", Key256{}));
+  return WriteKeyFile(absl::StrCat(folder, "/", std::string(kCheckName)),
+                      Wrap(master, "", Key256{}));
 }
 
 }  // namespace
@@ -182,14 +161,15 @@ absl::StatusOr<std::unique_ptr<KeyStore>> KeyStore::Open(const std::string& dire
   const std::string folder = directory + "/keys";
   const std::string check = absl::StrCat(folder, "/", std::string(kCheckName));
   if (master_key_file.empty()) {
-    if (!Exists(check)) return std::unique_ptr<KeyStore>();
+    if (!HasKeys(folder)) return std::unique_ptr<KeyStore>();
     return absl::FailedPreconditionError(
         absl::StrCat("what is in ", directory,
                      " is encrypted; set nvme.encryption_key_file, or choose another nvme.path"));
   }
   KVP_ASSIGN_OR_RETURN(const Key256 master, ReadMasterKey(master_key_file));
-  KVP_ASSIGN_OR_RETURN(const std::optional<std::string> found, ReadFile(check));
+  KVP_ASSIGN_OR_RETURN(const std::optional<std::string> found, ReadSmallFile(check));
   if (!found.has_value()) {
+    if (HasKeys(folder)) return CheckLost(directory, check);
     KVP_RETURN_IF_ERROR(Begin(directory, folder, master));
   } else if (!Unwrap(master, "", *found).has_value()) {
     return absl::FailedPreconditionError(
@@ -210,10 +190,10 @@ std::string KeyStore::PathOf(std::string_view name_space) const {
 
 absl::StatusOr<Key256> KeyStore::KeyOf(std::string_view name_space) {
   const std::string path = PathOf(name_space);
-  KVP_ASSIGN_OR_RETURN(const std::optional<std::string> found, ReadFile(path));
+  KVP_ASSIGN_OR_RETURN(const std::optional<std::string> found, ReadSmallFile(path));
   if (!found.has_value()) {
     const Key256 key = RandomKey();
-    KVP_RETURN_IF_ERROR(WriteFile(folder_, path, Wrap(master_, name_space, key)));
+    KVP_RETURN_IF_ERROR(WriteKeyFile(path, Wrap(master_, name_space, key)));
     return key;
   }
   const std::optional<Key256> key = Unwrap(master_, name_space, *found);
@@ -227,7 +207,7 @@ absl::Status KeyStore::Destroy(std::string_view name_space) {
   const std::string path = PathOf(name_space);
   const UniqueFd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (fd.is_none()) {
-    if (errno != ENOENT) return SystemError("open", path);
+    if (errno != ENOENT) return SystemError(errno, "open", path, kMendDisk);
     return absl::NotFoundError(
         absl::StrCat("namespace \"", std::string(name_space),
                      "\" has no key here: it never wrote to this tier, or was forgotten before"));
@@ -237,7 +217,7 @@ absl::Status KeyStore::Destroy(std::string_view name_space) {
   static_assert(sizeof noise >= sizeof(KeyFile));
   if (write(fd.get(), noise, sizeof(KeyFile)) != ssize_t{sizeof(KeyFile)} || fsync(fd.get()) != 0 ||
       unlink(path.c_str()) != 0) {
-    return SystemError("delete", path);
+    return SystemError(errno, "delete", path, kMendDisk);
   }
   return SyncFolder(folder_);
 }

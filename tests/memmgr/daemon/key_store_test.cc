@@ -124,5 +124,25 @@ TEST_F(KeyStoreTest, ADamagedKeyIsToldAndNotReplaced) {
   EXPECT_TRUE(absl::IsDataLoss((*store)->KeyOf("alice").status()));
 }
 
+TEST_F(KeyStoreTest, ALostCheckIsNotTakenForAnUnencryptedDirectory) {
+  {
+    const auto store = KeyStore::Open(data_, key_);
+    ASSERT_TRUE(store.ok()) << store.status();
+    ASSERT_TRUE((*store)->KeyOf("alice").ok());
+  }
+  Write("data/pages.kvp", "sealed");
+  ASSERT_TRUE(std::filesystem::remove(data_ + "/keys/check"));
+  EXPECT_THAT(Refusal(""), HasSubstr("is encrypted"));
+  EXPECT_TRUE(absl::IsDataLoss(KeyStore::Open(data_, key_).status()));
+  EXPECT_THAT(Refusal(key_), AllOf(HasSubstr("keys/check is missing"), HasSubstr("restore it")));
+}
+
+TEST_F(KeyStoreTest, AnUnfinishedFirstStartIsBegunAgain) {
+  std::filesystem::create_directory(data_ + "/keys");
+  Write("data/keys/check.new", "half");
+  EXPECT_TRUE(KeyStore::Open(data_, "").ok());
+  EXPECT_TRUE(KeyStore::Open(data_, key_).ok());
+}
+
 }  // namespace
 }  // namespace kvpager
